@@ -1,0 +1,95 @@
+//! A flow: a directed acyclic graph of steps, as its author wrote it.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::StepId;
+
+/// The largest flow file in bytes. Bounds parsing and what a run pins.
+pub const MAX_FLOW_BYTES: usize = 4 << 20;
+/// The most steps of one flow. Bounds the graph's memory and the time of validation.
+pub const MAX_STEPS: usize = 20_000;
+
+/// A parsed flow. `source` is the same flow as plain JSON: what a run pins, and what its digest is taken of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flow {
+    pub name: String,
+    pub description: Option<String>,
+    /// JSON Schema 2020-12 of the run's input.
+    pub input: Option<Value>,
+    /// In the order of the file.
+    pub steps: IndexMap<StepId, Step>,
+    /// A template; without one the output is `{id: output}` of the last steps, those that nothing needs.
+    pub output: Option<Value>,
+    pub limits: LimitsPatch,
+    pub source: Value,
+}
+
+/// One node of a flow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    pub id: StepId,
+    /// `type` in the file: a name in the catalog.
+    pub kind: String,
+    /// Always an object.
+    pub config: Value,
+    pub after: Vec<After>,
+    /// `if` in the file: a template; the step is skipped where it is false.
+    pub condition: Option<String>,
+    /// Of one attempt; the smaller of it and the limit wins.
+    pub timeout: Option<Duration>,
+    pub retry: Retry,
+    pub on_error: OnError,
+    pub limits: LimitsPatch,
+}
+
+/// `id`, meaning any port, or `id.port`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct After {
+    pub step: StepId,
+    pub port: Option<String>,
+}
+
+/// How often and how long after a failure a step is tried again. The default tries once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// The first attempt counts.
+    pub max_attempts: u32,
+    pub initial: Duration,
+    pub factor: f64,
+    pub max: Duration,
+    /// Spreads each wait over its upper half, so that many runs do not come back at once.
+    pub jitter: bool,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            max_attempts: 1,
+            initial: Duration::from_millis(200),
+            factor: 2.0,
+            max: Duration::from_secs(30),
+            jitter: true,
+        }
+    }
+}
+
+/// How the flow goes on when a step has failed for good.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum OnError {
+    #[default]
+    Fail,
+    Continue,
+    Use(Value),
+}
+
+/// Limits that a flow or a step sets; they can only narrow what the operator allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LimitsPatch {
+    pub fuel: Option<u64>,
+    pub memory: Option<u64>,
+    pub time: Option<Duration>,
+    pub output: Option<u64>,
+}

@@ -1,0 +1,20 @@
+//! What a flow, a run and an event *are*: pure values and functions. No async, no IO, no clock.
+//!
+//! Read in this order.
+
+pub mod ids;
+pub mod json;
+pub mod failure;
+pub mod limits;
+pub mod catalog;
+pub mod event;
+pub mod flow;
+pub mod run;
+
+pub use catalog::{Catalog, StepType};
+pub use event::{Event, EventKind};
+pub use flow::Flow;
+pub use failure::{Failure, FailureKind, Fault};
+pub use ids::{Digest, RunId, StepId};
+pub use json::Json;
+pub use limits::Limits;
