@@ -1,0 +1,54 @@
+//! Runs a step through its JSON edge, natively, as the host does. For unit tests.
+//!
+//! The attributes make a type with the function's own name, so that a test can say
+//! `testing::execute::<hello>(json!({ "name": "Ada" }))`.
+
+use serde_json::{Value, json};
+
+use crate::{Failure, Outcome, Signal, control::Control, step::Step};
+
+/// Runs a step that needs no context.
+pub fn execute<S: Step>(config: Value) -> Result<Value, Failure> {
+    execute_with::<S>(config, context(Value::Null))
+}
+
+/// Runs a step with a context; [`context`] makes one.
+pub fn execute_with<S: Step>(config: Value, context: Value) -> Result<Value, Failure> {
+    Ok(serde_json::from_str(&S::execute(&config.to_string(), &context.to_string())?)?)
+}
+
+/// Asks a control step for its first decision.
+pub fn decide<S: Control>(config: Value) -> Result<Outcome, Failure> {
+    parsed(S::execute(&config.to_string(), &context(Value::Null).to_string())?)
+}
+
+/// Tells a parked control step what has come.
+pub fn resume<S: Control>(config: Value, signal: &Signal) -> Result<Outcome, Failure> {
+    parsed(S::resume(&config.to_string(), &context(Value::Null).to_string(), &wire(signal).to_string())?)
+}
+
+/// The context of a first attempt with this input and no other steps.
+#[must_use]
+pub fn context(input: Value) -> Value {
+    json!({ "input": input, "steps": {}, "step": { "id": "step", "attempt": 1, "idempotency_key": "key" } })
+}
+
+fn parsed(outcome: Outcome<String>) -> Result<Outcome, Failure> {
+    Ok(match outcome {
+        Outcome::Done(output) => Outcome::Done(serde_json::from_str(&output)?),
+        Outcome::Branch { port, output } => Outcome::Branch { port, output: serde_json::from_str(&output)? },
+        Outcome::Wait(wait) => Outcome::Wait(wait),
+        Outcome::FanOut(fan_out) => Outcome::FanOut(fan_out),
+    })
+}
+
+fn wire(signal: &Signal) -> Value {
+    match signal {
+        Signal::Timer => json!({ "kind": "timer" }),
+        Signal::Signal { payload, by, at } => {
+            json!({ "kind": "signal", "payload": payload, "by": by, "at": at })
+        }
+        Signal::Timeout => json!({ "kind": "timeout" }),
+        Signal::Items { results } => json!({ "kind": "items", "results": results }),
+    }
+}
