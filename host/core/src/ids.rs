@@ -188,7 +188,7 @@ pub enum InvalidId {
 }
 
 /// Cuts a text that may come from outside to what an error message can carry.
-fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     const MOST: usize = 80;
     match text.char_indices().nth(MOST) {
         None => text.to_owned(),

@@ -9,6 +9,7 @@ pub mod limits;
 pub mod catalog;
 pub mod event;
 pub mod flow;
+pub mod template;
 pub mod run;
 
 pub use catalog::{Catalog, StepType};
@@ -18,3 +19,5 @@ pub use failure::{Failure, FailureKind, Fault};
 pub use ids::{Digest, RunId, StepId};
 pub use json::Json;
 pub use limits::Limits;
+pub use run::{RunState, RunStatus, StepState, StepStatus};
+pub use template::Template;
