@@ -1,0 +1,61 @@
+//! Why the store could not do it.
+
+use stepcell_core::RunId;
+
+/// Why the store could not do it. Cheap to clone, since one failed sync answers many appends.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// Somebody else has written to the run: another host, or an earlier append failed.
+    #[error("run {run} is at event {found}, not {expected}: somebody else has written to it")]
+    Conflict { run: RunId, expected: u64, found: u64 },
+    /// The append is not one: no events, a gap, or a summary that does not fit. A fault of the caller.
+    #[error("the append to run {run} is malformed: {reason}")]
+    Malformed { run: RunId, reason: String },
+    /// The disk is full. Reading goes on, and writing does as soon as there is room.
+    #[error("the disk that holds the data folder is full")]
+    Full,
+    /// More waits for the disk than the store may hold in memory.
+    #[error("the store is busy: {waiting} writes wait for the disk")]
+    Busy { waiting: usize },
+    /// Reading or writing failed; nothing was acknowledged.
+    #[error("{action}: {reason}")]
+    Io { action: &'static str, reason: String },
+    /// An earlier sync failed, so what is on the disk is unknown: no append is taken until a restart.
+    #[error("the store takes no more writes, since an earlier one failed: {reason}")]
+    Failed { reason: String },
+    /// What was read is not what was written.
+    #[error("{what} is damaged: {reason}")]
+    Damaged { what: String, reason: String },
+    /// Another process has the data folder open.
+    #[error("the data folder is in use by another process")]
+    InUse,
+}
+
+impl Error {
+    /// A stable short name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Conflict { .. } => "store_conflict",
+            Self::Malformed { .. } => "store_malformed",
+            Self::Full => "store_full",
+            Self::Busy { .. } => "store_busy",
+            Self::Io { .. } => "store_io",
+            Self::Failed { .. } => "store_failed",
+            Self::Damaged { .. } => "store_damaged",
+            Self::InUse => "store_in_use",
+        }
+    }
+
+    /// What to do now.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Conflict { .. } => Some("read the run again, then decide anew"),
+            Self::Full => Some("free some space; the store goes on by itself"),
+            Self::Busy { .. } => Some("submit fewer runs at a time, or give the data folder a faster disk"),
+            Self::Failed { .. } => Some("check the disk, then restart the host; runs go on where they were"),
+            Self::Damaged { .. } => Some("put back a copy of the data folder from before the damage"),
+            Self::InUse => Some("stop the other process, or give this one its own folder with `--data`"),
+            Self::Malformed { .. } | Self::Io { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What listings and recovery see of a run.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use stepcell_core::RunId;
+pub use stepcell_core::run::RunStatus;
+
+/// A run as listings show it, and as recovery finds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    pub flow: String,
+    pub status: RunStatus,
+    pub created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// The run's last event.
+    pub seq: u64,
+}
+
+/// Which runs to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    pub status: Option<RunStatus>,
+    pub flow: Option<String>,
+    /// Only runs older than this one: the last of the page before.
+    pub before: Option<RunId>,
+    /// At most this many; a backend may give fewer only at the end.
+    pub limit: usize,
+}
+
+impl Query {
+    /// Whether a run belongs into the listing, its length aside.
+    pub fn admits(&self, run: RunId, summary: &RunSummary) -> bool {
+        self.before.is_none_or(|before| run < before)
+            && self.status.is_none_or(|status| status == summary.status)
+            && self.flow.as_deref().is_none_or(|flow| flow == summary.flow)
+    }
+}

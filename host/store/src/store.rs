@@ -1,0 +1,64 @@
+//! What every backend does.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use stepcell_core::{Digest, Event, RunId};
+use tokio::sync::broadcast;
+
+use crate::{Append, Error, Query, RunSummary, Timer};
+
+/// A store that several parts of the host share.
+pub type SharedStore = Arc<dyn Store>;
+
+/// How many runs a slow receiver of [`Store::subscribe`] may lag behind before it is told that it has missed
+/// some. Bounds the memory that a receiver which stands still can hold.
+pub const SUBSCRIBE_LAG_MAX: usize = 4096;
+
+/// Durable runs, timers and blobs.
+///
+/// What a future of this trait has answered is on the disk. What is not yet on the disk nobody reads: a read
+/// gives the state before an append or after its sync, never between. A read of several runs is right for each
+/// of them, but not a picture of one moment.
+///
+/// Futures are to be polled within a tokio runtime; none of them blocks its thread.
+pub trait Store: Send + Sync + fmt::Debug + 'static {
+    /// Adds events to a run. The append is queued, in order, when this returns; the future is done after the
+    /// sync, and may be dropped by a writer who need not know. One sync serves all appends that wait for it.
+    /// After an error, later appends to the same run fail as well, since `expected` does not fit.
+    fn append(&self, append: Append) -> BoxFuture<'static, Result<(), Error>>;
+
+    /// A run's listing entry, `None` for no such run.
+    fn summary(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunSummary>, Error>>;
+
+    /// A run's events past `after`, at most `limit`, oldest first. None for no such run.
+    fn events(&self, run: RunId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Event>, Error>>;
+
+    /// Runs, newest first.
+    fn list(&self, query: Query) -> BoxFuture<'_, Result<Vec<(RunId, RunSummary)>, Error>>;
+
+    /// Runs that are neither finished nor parked: those that a host which stopped has left behind.
+    /// Oldest first, after `after`, at most `limit`.
+    fn unfinished(&self, after: Option<RunId>, limit: usize) -> BoxFuture<'_, Result<Vec<RunId>, Error>>;
+
+    /// Timers that are due at `now`, earliest first, at most `limit`. They stay until an append clears them.
+    fn due_timers(&self, now: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<Timer>, Error>>;
+
+    /// When the earliest timer is due.
+    fn next_timer(&self) -> BoxFuture<'_, Result<Option<Timestamp>, Error>>;
+
+    /// Keeps bytes under their digest. Done after the sync; the same bytes twice are kept once.
+    fn put_blob(&self, bytes: Bytes) -> BoxFuture<'_, Result<Digest, Error>>;
+
+    /// The bytes of a blob, `None` for no such blob.
+    fn blob(&self, digest: Digest) -> BoxFuture<'_, Result<Option<Bytes>, Error>>;
+
+    /// Tells of every run that has new synced events, once for all that one sync has brought. A slow receiver
+    /// lags, by [`SUBSCRIBE_LAG_MAX`] at most; it then reads the events anew.
+    fn subscribe(&self) -> broadcast::Receiver<RunId>;
+
+    /// How many real syncs there were since the start, for the benchmarks.
+    fn syncs(&self) -> u64;
+}

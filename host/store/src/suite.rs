@@ -1,0 +1,157 @@
+//! What every backend must do, as one list of behaviours.
+//!
+//! A backend calls [`compliance!`](crate::compliance) in its tests with an async function that gives a fresh,
+//! empty store; each behaviour becomes a test of its own name.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test library: a broken expectation is to fail the test that calls it"
+)]
+
+use std::{any::Any, fmt};
+
+use jiff::Timestamp;
+use stepcell_core::{Event, EventKind, RunId, StepId, event::StepLog};
+
+use crate::{Append, RunStatus, RunSummary, SharedStore, TimerChange};
+
+pub mod append;
+pub mod blobs;
+pub mod listing;
+pub mod load;
+pub mod news;
+pub mod reading;
+pub mod timers;
+
+/// Makes one tokio test of each behaviour. `$fresh` is a function `async fn() -> Fixture`.
+#[macro_export]
+macro_rules! compliance {
+    ($fresh:expr) => {
+        $crate::compliance! { @ $fresh;
+            append::a_new_run_starts_at_one
+            append::a_stale_writer_is_refused
+            append::a_writer_that_is_ahead_is_refused
+            append::a_gap_is_refused
+            append::an_append_without_events_is_refused
+            append::a_refused_append_changes_nothing
+            append::appends_keep_their_order_without_waiting
+            append::an_append_behind_a_refused_one_is_refused
+            append::an_append_that_nobody_waits_for_is_done
+            reading::events_come_in_pages
+            reading::pages_start_within_an_append
+            reading::no_such_run_has_nothing
+            reading::events_come_back_as_they_were
+            reading::large_events_come_back_whole
+            reading::the_summary_is_that_of_the_last_append
+            listing::runs_are_listed_newest_first
+            listing::pages_join_without_gaps
+            listing::runs_are_listed_by_status
+            listing::runs_are_listed_by_flow
+            listing::flow_names_may_hold_anything
+            listing::filters_combine
+            listing::unfinished_runs_are_queued_or_running
+            timers::due_timers_come_earliest_first
+            timers::a_timer_is_due_to_the_nanosecond
+            timers::a_timer_stays_until_it_is_cleared
+            timers::an_append_sets_and_clears_at_once
+            timers::timers_of_a_refused_append_are_not_set
+            timers::items_of_a_fan_out_have_their_own
+            blobs::bytes_come_back
+            blobs::the_same_bytes_are_kept_once
+            blobs::large_blobs_come_back
+            blobs::an_unknown_digest_has_no_bytes
+            news::appends_are_told_of
+            news::what_is_told_of_can_be_read
+            news::a_refused_append_is_not_told_of
+            load::writers_on_many_runs_all_get_through
+            load::writers_on_one_run_take_turns
+        }
+    };
+    (@ $fresh:expr; $($group:ident :: $name:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let fixture = ($fresh)().await;
+                $crate::suite::$group::$name(&fixture.store).await;
+            }
+        )*
+    };
+}
+
+/// A store under test, and what has to live as long as it does, such as its folder.
+pub struct Fixture {
+    pub store: SharedStore,
+    // Behind the store, so that it is dropped after it.
+    _kept: Option<Box<dyn Any + Send>>,
+}
+
+impl Fixture {
+    pub fn new(store: SharedStore) -> Self {
+        Self { store, _kept: None }
+    }
+
+    /// Drops `kept` after the store.
+    pub fn keeping(store: SharedStore, kept: impl Any + Send) -> Self {
+        Self { store, _kept: Some(Box::new(kept)) }
+    }
+}
+
+impl fmt::Debug for Fixture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fixture").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// Run number `n`: a higher number is a newer run.
+pub fn run(n: u64) -> RunId {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&n.to_be_bytes());
+    RunId::from_bytes(bytes)
+}
+
+/// The instant `seconds` after a fixed one.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + seconds).unwrap()
+}
+
+/// A step's id.
+pub fn step(id: &str) -> StepId {
+    StepId::new(id).unwrap()
+}
+
+/// An event that carries `text`.
+pub fn event(seq: u64, text: &str) -> Event {
+    let log = StepLog { attempt: 1, text: text.to_owned(), dropped_bytes: 0 };
+    Event { seq, at: at(0), step: Some(step("a")), kind: EventKind::StepLog(log) }
+}
+
+/// The listing entry of a running run of the flow `f` that is at event `seq`.
+pub fn summary(seq: u64) -> RunSummary {
+    RunSummary { flow: "f".to_owned(), status: RunStatus::Running, created_at: at(0), finished_at: None, seq }
+}
+
+/// `count` events that go on from `expected`, each with a text of its own.
+pub fn append(run: RunId, expected: u64, count: u64) -> Append {
+    let last = expected + count;
+    let events = (expected + 1..=last).map(|seq| event(seq, &format!("{run} {seq}"))).collect();
+    Append { run, expected, events, summary: summary(last), timers: Vec::new() }
+}
+
+/// The first event of a run.
+pub fn first(run: RunId) -> Append {
+    append(run, 0, 1)
+}
+
+/// The first event of a run with this status and flow.
+pub fn first_as(run: RunId, status: RunStatus, flow: &str) -> Append {
+    let mut append = first(run);
+    append.summary.status = status;
+    append.summary.flow = flow.to_owned();
+    append
+}
+
+/// One more event, and these timers.
+pub fn with_timers(run: RunId, expected: u64, timers: Vec<TimerChange>) -> Append {
+    Append { timers, ..append(run, expected, 1) }
+}
