@@ -2,4 +2,23 @@
 
 pub mod runner;
 
-pub use runner::{Call, Completion, Entry, Outcome, PluginInfo, PluginState, Plugins, StepRunner};
+mod error;
+mod engine;
+mod prepared;
+mod load;
+mod driver;
+mod progress;
+mod backoff;
+mod context;
+mod payload;
+mod timers;
+mod follow;
+pub mod view;
+
+pub use engine::{Counts, DEFAULT_MAX_ACTIVE_RUNS, Engine, Options, Submit};
+pub use error::Error;
+pub use prepared::Prepared;
+pub use runner::{
+    Call, Completion, Entry, LimitsRequest, Outcome, PluginInfo, PluginState, Plugins, StepRunner,
+};
+pub use view::RunView;

@@ -51,8 +51,11 @@ pub struct Call {
 pub struct LimitsRequest {
     pub fuel: Option<u64>,
     pub memory: Option<u64>,
+    /// `limits.time`: past it the failure is a `limit`.
     pub time: Option<Duration>,
     pub output: Option<u64>,
+    /// The step's `timeout`: past it the failure is a `timeout`, which the step's `retry` may try again.
+    pub timeout: Option<Duration>,
 }
 
 /// Which function of the component to call.

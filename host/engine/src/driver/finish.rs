@@ -1,0 +1,222 @@
+//! What the end of an attempt means for the run.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use stepcell_core::{
+    EventKind, Failure, Fault, Json, StepId,
+    event::{
+        Handled, Payload, Receipt, RunFailed, RunSucceeded, StepBranched, StepFailed, StepLog, StepRetrying,
+        StepSucceeded, StepWaiting, Wait,
+    },
+    flow::OnError,
+    run::StepStatus,
+};
+
+use super::{Driver, Ended};
+use crate::{Completion, Error, Outcome, backoff::next_wait, payload};
+
+/// The longest a step may wait, for a timer or a signal: a hundred years. Keeps dates within the calendar.
+const LONGEST_WAIT: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// The largest output of a run that is kept in its log rather than as a blob.
+const MAX_INLINE_RUN_OUTPUT_BYTES: u64 = stepcell_core::catalog::DEFAULT_MAX_OUTPUT_BYTES;
+
+impl Driver {
+    /// An attempt is over.
+    pub(super) fn ended(&mut self, ended: Ended) -> Result<(), Error> {
+        let Ended { step, completion, payload } = ended;
+        if self.state.is_final() {
+            return Ok(());
+        }
+        let Completion { result, receipt, log, log_dropped_bytes, denied } = completion;
+        if !log.is_empty() || log_dropped_bytes > 0 {
+            let attempt = self.seen_attempts(step);
+            let log = StepLog { attempt, text: log, dropped_bytes: log_dropped_bytes };
+            self.emit_for(step, EventKind::StepLog(log))?;
+        }
+        for refusal in denied {
+            self.emit_for(step, EventKind::CapabilityDenied(refusal))?;
+        }
+        match (result, payload) {
+            (Ok(Outcome::Done(_)), Some(output)) => self.succeeded(step, output, None, receipt),
+            (Ok(Outcome::Branch { port, .. }), Some(output)) => self.branched(step, port, output, receipt),
+            (Ok(Outcome::WaitTimer { seconds }), _) => match from_now(seconds) {
+                Ok(until) => self.waits(step, Wait::Timer { until }),
+                Err(failure) => self.fail(step, failure, receipt),
+            },
+            (Ok(Outcome::WaitSignal { name, form, matching, deadline_seconds }), _) => {
+                match deadline_seconds.map(from_now).transpose() {
+                    Ok(deadline) => {
+                        let form = form.map(|form| form.value().clone());
+                        let matching = matching.map(|matching| matching.value().clone());
+                        self.waits(step, Wait::Signal { name, form, matching, deadline })
+                    }
+                    Err(failure) => self.fail(step, failure, receipt),
+                }
+            }
+            (Ok(Outcome::FanOut { .. }), _) => {
+                let message = "the step fans out, which this version of the host does not serve";
+                self.fail(step, Failure::system(Fault::Config, "fan_out_unserved", message), receipt)
+            }
+            (Ok(Outcome::Done(_) | Outcome::Branch { .. }), None) => {
+                let message = "the output was lost between the cell and the log";
+                self.fail(step, Failure::system(Fault::Failed, "output_lost", message), receipt)
+            }
+            (Err(failure), _) => self.failed(step, failure, receipt),
+        }
+    }
+
+    fn succeeded(
+        &mut self,
+        step: usize,
+        output: Payload,
+        port: Option<String>,
+        receipt: Receipt,
+    ) -> Result<(), Error> {
+        self.emit_for(step, EventKind::StepSucceeded(StepSucceeded { output, receipt }))?;
+        self.goes_on(step, port)
+    }
+
+    fn branched(&mut self, step: usize, port: String, output: Payload, receipt: Receipt) -> Result<(), Error> {
+        let ports = self.ports(step);
+        if !ports.contains(&port) {
+            let message = format!("it took the port `{port}`, which its catalog entry does not list: {}", ports.join(", "));
+            return self.fail(step, Failure::system(Fault::Failed, "unknown_port", message), receipt);
+        }
+        self.emit_for(step, EventKind::StepBranched(StepBranched { port: port.clone() }))?;
+        self.succeeded(step, output, Some(port), receipt)
+    }
+
+    fn waits(&mut self, step: usize, wait: Wait) -> Result<(), Error> {
+        self.emit_for(step, EventKind::StepWaiting(StepWaiting { wait })).map(drop)
+    }
+
+    /// A failed attempt: tried again, or the step has failed.
+    fn failed(&mut self, step: usize, error: Failure, receipt: Receipt) -> Result<(), Error> {
+        let attempt = self.seen_attempts(step);
+        let retry = self.prepared.steps.get(step).map(|planned| planned.step.retry.clone()).unwrap_or_default();
+        let Some(wait) = next_wait(&retry, attempt, &error, rand::random()) else {
+            return self.fail(step, error, receipt);
+        };
+        let at = Timestamp::now() + wait;
+        self.emit_for(step, EventKind::StepRetrying(StepRetrying { attempt: attempt + 1, at, error, receipt }))?;
+        self.retries.push((at, step));
+        Ok(())
+    }
+
+    /// A step has failed for good.
+    pub(super) fn fail(&mut self, step: usize, error: Failure, receipt: Receipt) -> Result<(), Error> {
+        let on_error = self.prepared.steps.get(step).map(|planned| &planned.step.on_error);
+        let handled = match on_error {
+            None | Some(OnError::Fail) => Handled::Fail,
+            Some(OnError::Continue) => Handled::Continue,
+            Some(OnError::Use(value)) => Handled::Use(Json::from(value.clone())),
+        };
+        let fails_run = handled == Handled::Fail;
+        self.emit_for(step, EventKind::StepFailed(StepFailed { error: error.clone(), handled, receipt }))?;
+        if fails_run {
+            let failed_step = self.step_id(step).cloned();
+            return self.fail_run(error, failed_step);
+        }
+        self.goes_on(step, None)
+    }
+
+    fn fail_run(&mut self, error: Failure, failed_step: Option<StepId>) -> Result<(), Error> {
+        self.stop_steps()?;
+        tracing::info!(run_id = %self.run, error = %error, step = ?failed_step, "run failed");
+        self.emit(None, EventKind::RunFailed(RunFailed { error, failed_step })).map(drop)
+    }
+
+    /// Stops all that is under way, and says so in the log.
+    pub(super) fn stop_steps(&mut self) -> Result<(), Error> {
+        self.cancel.cancel();
+        self.in_flight.clear();
+        self.retries.clear();
+        self.ready.clear();
+        let open = |status| matches!(status, StepStatus::Running | StepStatus::Waiting);
+        let under_way = self.state.steps.iter().filter(|(_, seen)| open(seen.status));
+        for step in under_way.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.emit(Some(step), EventKind::StepCancelled)?;
+        }
+        Ok(())
+    }
+
+    /// What depends on the step may go on.
+    fn goes_on(&mut self, step: usize, port: Option<String>) -> Result<(), Error> {
+        let decisions = self.progress.ran(&self.prepared.clone(), step, port);
+        self.decide(decisions)
+    }
+
+    /// Every step has ended: the run's output is made.
+    pub(super) async fn succeed(&mut self) -> Result<(), Error> {
+        let output = match &self.prepared.clone().output {
+            Some(template) => {
+                self.load(self.blobs_of(template)).await?;
+                self.resolve(template).map_err(|error| {
+                    let place = if error.path.is_empty() { "output".to_owned() } else { format!("output.{}", error.path) };
+                    let message = format!("`{place}`: `{}`: {}", error.expression, error.reason);
+                    let failure = Failure::system(Fault::Config, "output_failed", message);
+                    match error.hint {
+                        Some(hint) => failure.with_hint(hint),
+                        None => failure,
+                    }
+                })
+            }
+            None => Ok(self.last_outputs().await?),
+        };
+        match output {
+            Ok(output) => {
+                let output = payload::keep(&*self.engine.store, output, MAX_INLINE_RUN_OUTPUT_BYTES, &[]).await?;
+                tracing::debug!(run_id = %self.run, "run succeeded");
+                self.emit(None, EventKind::RunSucceeded(RunSucceeded { output })).map(drop)
+            }
+            Err(failure) => self.fail_run(failure, None),
+        }
+    }
+
+    /// Without an `output`, a flow gives what its last steps gave: those that no other step needs.
+    async fn last_outputs(&mut self) -> Result<Json, Error> {
+        let last: Vec<StepId> = self
+            .prepared
+            .steps
+            .iter()
+            .filter(|planned| planned.dependents.is_empty())
+            .map(|planned| planned.step.id.clone())
+            .collect();
+        self.load(last.iter().filter_map(|id| self.blob_step(id.as_str())).collect()).await?;
+        let mut outputs = Map::new();
+        for id in last {
+            let seen = self.state.steps.get(&id).and_then(|seen| seen.output_for_steps());
+            let value: Option<Value> = match self.wholes.get(&id) {
+                Some(whole) => Some(whole.value().clone()),
+                None => seen.map(|payload| crate::context::seen_by_cells(payload).value().clone()),
+            };
+            if let Some(value) = value {
+                outputs.insert(id.to_string(), value);
+            }
+        }
+        Ok(json!(outputs).into())
+    }
+
+    fn seen_attempts(&self, step: usize) -> u32 {
+        let seen = self.step_id(step).and_then(|id| self.state.steps.get(id));
+        seen.map_or(1, |seen| seen.attempts)
+    }
+
+    fn ports(&self, step: usize) -> Vec<String> {
+        let kind = self.prepared.steps.get(step).map(|planned| &planned.step.kind);
+        let types = kind.and_then(|kind| self.prepared.types.get(kind));
+        let providers = types.map(|kind| kind.providers.as_slice()).unwrap_or_default();
+        providers.iter().flat_map(|provider| provider.describe.ports.iter().cloned()).collect()
+    }
+}
+
+fn from_now(seconds: f64) -> Result<Timestamp, Failure> {
+    let wait = Duration::try_from_secs_f64(seconds).ok().filter(|wait| *wait <= LONGEST_WAIT);
+    wait.map(|wait| Timestamp::now() + wait).ok_or_else(|| {
+        let message = format!("it asked to wait for {seconds} seconds: a wait is 0 or more and at most 100 years");
+        Failure::system(Fault::Config, "wait_out_of_range", message)
+    })
+}

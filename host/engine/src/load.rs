@@ -1,0 +1,212 @@
+//! Runs out of the store: their state, their flow, and taking them up again.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use serde_json::Value;
+use stepcell_core::{
+    Digest, Event, EventKind, Failure, Fault, RunId, StepId, StepType,
+    event::{Payload, RunFailed},
+    plan::Plan,
+    run::{FoldError, RunState, StepStatus},
+};
+
+use crate::{
+    Error,
+    driver::{Command, Outbox},
+    engine::Inner,
+    payload,
+    prepared::{Outline, Prepared},
+};
+
+/// Events read from the store at a time. Bounds the memory of a fold beside its state.
+const EVENTS_PER_READ: usize = 1_000;
+/// Runs that recovery asks for at a time.
+const RUNS_PER_READ: usize = 256;
+/// Outlines kept for showing runs. Bounds memory; a miss costs reading the flow's definition.
+const MAX_OUTLINES: usize = 256;
+
+/// The outlines of the flows that were shown last.
+pub(crate) type Outlines = Mutex<HashMap<Digest, Arc<Outline>>>;
+
+/// A run's state, folded from its log.
+pub(crate) async fn state(engine: &Inner, run: RunId) -> Result<RunState, Error> {
+    let damaged = |error: FoldError| Error::Damaged { run, reason: error.to_string() };
+    let mut state: Option<RunState> = None;
+    loop {
+        let after = state.as_ref().map_or(0, |state| state.seq);
+        let events = engine.store.events(run, after, EVENTS_PER_READ).await?;
+        let full = events.len() == EVENTS_PER_READ;
+        for event in &events {
+            match &mut state {
+                None => state = Some(RunState::new(event).map_err(damaged)?),
+                Some(state) => state.apply(event).map_err(damaged)?,
+            }
+        }
+        if !full {
+            return state.ok_or(Error::NoSuchRun(run));
+        }
+    }
+}
+
+/// The steps of a run's flow with their types.
+pub(crate) async fn outline(engine: &Inner, run: RunId, flow: Digest) -> Result<Arc<Outline>, Error> {
+    if let Some(outline) = engine.outlines.lock().get(&flow) {
+        return Ok(outline.clone());
+    }
+    let source = source(engine, run, flow).await?;
+    let steps = source.get("steps").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let outline: Outline = steps
+        .iter()
+        .filter_map(|step| {
+            let id = StepId::new(step.get("id")?.as_str()?).ok()?;
+            Some((id, step.get("type")?.as_str()?.to_owned()))
+        })
+        .collect();
+    let outline = Arc::new(outline);
+    let mut outlines = engine.outlines.lock();
+    if outlines.len() >= MAX_OUTLINES {
+        outlines.clear();
+    }
+    outlines.insert(flow, outline.clone());
+    Ok(outline)
+}
+
+/// What a step printed.
+pub(crate) async fn log(engine: &Inner, run: RunId, step: &str) -> Result<String, Error> {
+    let (mut after, mut text, mut flow) = (0, String::new(), None);
+    loop {
+        let events = engine.store.events(run, after, EVENTS_PER_READ).await?;
+        for Event { seq, step: of, kind, .. } in &events {
+            after = *seq;
+            match kind {
+                EventKind::RunCreated(created) => flow = Some(created.flow_digest),
+                EventKind::StepLog(log) if of.as_ref().is_some_and(|of| of.as_str() == step) => {
+                    text.push_str(&log.text);
+                    if log.dropped_bytes > 0 {
+                        text.push_str(&format!("\n… {} more bytes were not kept\n", log.dropped_bytes));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if events.len() < EVENTS_PER_READ {
+            break;
+        }
+    }
+    let flow = flow.ok_or(Error::NoSuchRun(run))?;
+    let known = outline(engine, run, flow).await?;
+    if text.is_empty() && !known.iter().any(|(id, _)| id.as_str() == step) {
+        return Err(Error::NoSuchStep { run, step: step.to_owned() });
+    }
+    Ok(text)
+}
+
+/// Hands a command to a run, taking it up first where it is parked.
+pub(crate) async fn tell(engine: &Arc<Inner>, run: RunId, command: Command) -> Result<(), Error> {
+    match engine.send(run, command) {
+        None => Ok(()),
+        Some(command) => take_up(engine, run, Some(command)).await,
+    }
+}
+
+/// Takes up the runs that an earlier process left behind. What fails for one run stops no other.
+pub(crate) async fn recover(engine: &Arc<Inner>) {
+    let mut after = None;
+    loop {
+        let runs = match engine.store.unfinished(after, RUNS_PER_READ).await {
+            Ok(runs) => runs,
+            Err(error) => return tracing::error!(error = %error, "open runs could not be read"),
+        };
+        for run in &runs {
+            revive(engine, *run).await;
+        }
+        match runs.last() {
+            Some(last) if runs.len() == RUNS_PER_READ => after = Some(*last),
+            _ => return,
+        }
+    }
+}
+
+/// Takes up one run that has no driver; says so where it can not.
+pub(crate) async fn revive(engine: &Arc<Inner>, run: RunId) {
+    match take_up(engine, run, None).await {
+        // A run whose first event never got to the disk was never acknowledged.
+        Ok(()) | Err(Error::Finished { .. } | Error::NoSuchRun(_)) => {}
+        Err(error) => tracing::error!(run_id = %run, error = %error, "run could not be taken up"),
+    }
+}
+
+async fn take_up(engine: &Arc<Inner>, run: RunId, first: Option<Command>) -> Result<(), Error> {
+    let mut state = state(engine, run).await?;
+    if state.is_final() {
+        return Err(Error::Finished { run, status: state.status });
+    }
+    let outbox = Outbox::new(run, state.seq);
+    match prepare(engine, run, &state).await {
+        Ok(prepared) => {
+            engine.drive(run, prepared, state, outbox, first);
+            Ok(())
+        }
+        Err(error @ Error::PluginGone { .. }) => {
+            fail_for_good(engine, run, &mut state, outbox, &error).await?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Nothing can ever drive this run: it ends here, so that it is not found open at each start.
+async fn fail_for_good(
+    engine: &Arc<Inner>,
+    run: RunId,
+    state: &mut RunState,
+    mut outbox: Outbox,
+    error: &Error,
+) -> Result<(), Error> {
+    let failure = Failure::system(Fault::Failed, error.code(), error.to_string())
+        .with_hint(error.hint().unwrap_or_default());
+    let open = |status| matches!(status, StepStatus::Running | StepStatus::Waiting);
+    let under_way = state.steps.iter().filter(|(_, seen)| open(seen.status)).map(|(id, _)| id.clone());
+    let mut last = vec![(None, EventKind::RunFailed(RunFailed { error: failure, failed_step: None }))];
+    last.splice(0..0, under_way.map(|step| (Some(step), EventKind::StepCancelled)).collect::<Vec<_>>());
+    for (step, kind) in last {
+        let damaged = |error: FoldError| Error::Damaged { run, reason: error.to_string() };
+        outbox.emit(state, step, kind).map_err(damaged)?;
+    }
+    Ok(outbox.synced(engine, state).await?)
+}
+
+/// The flow of a run with the plugins that the run pinned.
+async fn prepare(engine: &Inner, run: RunId, state: &RunState) -> Result<Arc<Prepared>, Error> {
+    let mut types = BTreeMap::new();
+    for (kind, digests) in &state.plugins {
+        let mut providers = Vec::with_capacity(digests.len());
+        for digest in digests {
+            let provider = engine.runner.pinned(*digest).await;
+            let gone = || Error::PluginGone { run, kind: kind.clone(), digest: *digest };
+            providers.push(provider.ok_or_else(gone)?);
+        }
+        types.insert(kind.clone(), StepType { providers });
+    }
+    let source = source(engine, run, state.flow_digest).await?;
+    let plan = Plan::from_source(&source, &types).map_err(|problems| {
+        let list: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Error::Damaged { run, reason: format!("its flow is no longer valid: {}", list.join("; ")) }
+    })?;
+    Ok(Arc::new(Prepared::new(plan, types)))
+}
+
+async fn source(engine: &Inner, run: RunId, flow: Digest) -> Result<Value, Error> {
+    let payload = Payload::Blob { digest: flow, bytes: 0, fields: stepcell_core::Json::null() };
+    match payload::whole(&*engine.store, &payload).await {
+        Ok(json) => Ok(json.value().clone()),
+        Err(stepcell_store::Error::Damaged { what, reason }) => {
+            Err(Error::Damaged { run, reason: format!("its flow, {what}: {reason}") })
+        }
+        Err(error) => Err(error.into()),
+    }
+}

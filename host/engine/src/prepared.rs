@@ -1,0 +1,102 @@
+//! Flows made ready to run, kept so that submitting the same flow again costs a look-up.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    ops::Deref,
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use stepcell_core::{
+    Catalog, Digest, Json, StepId, StepType,
+    plan::Plan,
+    schema::Schema,
+};
+
+/// A plan with the plugins that a run of it pins.
+#[derive(Debug)]
+pub struct Prepared {
+    plan: Plan,
+    pub(crate) types: BTreeMap<String, StepType>,
+    /// The config schema of each pinned plugin, compiled.
+    pub(crate) schemas: HashMap<Digest, Schema>,
+    /// The definition as JSON text: the blob that a run's first event names.
+    pub(crate) source: Json,
+    pub(crate) outline: Arc<Outline>,
+}
+
+/// The steps of a flow with their types, in order: all that a view needs of it.
+pub(crate) type Outline = Vec<(StepId, String)>;
+
+impl Prepared {
+    pub(crate) fn new(plan: Plan, types: BTreeMap<String, StepType>) -> Self {
+        let mut schemas = HashMap::new();
+        for provider in types.values().flat_map(|kind| &kind.providers) {
+            // A schema that does not compile was refused when the plugin was loaded.
+            if let Ok(schema) = Schema::compile(&provider.describe.config_schema) {
+                schemas.insert(provider.digest, schema);
+            }
+        }
+        let source = Json::from(plan.flow.source.clone());
+        let outline = plan.flow.steps.values().map(|step| (step.id.clone(), step.kind.clone())).collect();
+        Self { plan, types, schemas, source, outline: Arc::new(outline) }
+    }
+
+    /// The digests that a run of this plan pins, by step type.
+    pub(crate) fn pins(&self) -> BTreeMap<String, Vec<Digest>> {
+        let digests = |kind: &StepType| kind.providers.iter().map(|provider| provider.digest).collect();
+        self.types.iter().map(|(name, kind)| (name.clone(), digests(kind))).collect()
+    }
+}
+
+impl Deref for Prepared {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+/// The step types of the catalog that a flow uses.
+pub(crate) fn used_types<'a>(
+    kinds: impl Iterator<Item = &'a String>,
+    catalog: &Catalog,
+) -> BTreeMap<String, StepType> {
+    kinds.filter_map(|kind| Some((kind.clone(), catalog.types.get(kind)?.clone()))).collect()
+}
+
+/// The last flows used, by the digest of their definition and the catalog they were checked against.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_digest: HashMap<Digest, (Arc<Catalog>, Arc<Prepared>)>,
+    /// Oldest first.
+    order: VecDeque<Digest>,
+}
+
+/// Flows kept ready. Bounds memory: a flow of ten thousand steps takes some tens of megabytes.
+const MAX_CACHED_FLOWS: usize = 64;
+
+impl Cache {
+    pub(crate) fn get(&self, digest: Digest, catalog: &Arc<Catalog>) -> Option<Arc<Prepared>> {
+        let entries = self.entries.lock();
+        let (seen, prepared) = entries.by_digest.get(&digest)?;
+        Arc::ptr_eq(seen, catalog).then(|| prepared.clone())
+    }
+
+    pub(crate) fn put(&self, digest: Digest, catalog: Arc<Catalog>, prepared: Arc<Prepared>) {
+        let mut entries = self.entries.lock();
+        if entries.by_digest.insert(digest, (catalog, prepared)).is_none() {
+            entries.order.push_back(digest);
+        }
+        while entries.order.len() > MAX_CACHED_FLOWS {
+            if let Some(oldest) = entries.order.pop_front() {
+                entries.by_digest.remove(&oldest);
+            }
+        }
+    }
+}
