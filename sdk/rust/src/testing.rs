@@ -2,7 +2,9 @@
 //!
 //! The attributes make a type with the function's own name, so that a test can say
 //! `testing::execute::<hello>(json!({ "name": "Ada" }))`.
+#![expect(clippy::expect_used, reason = "a test is to fail where a step's own catalog entry is wrong")]
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{Failure, Outcome, Signal, control::Control, step::Step};
@@ -25,6 +27,60 @@ pub fn decide<S: Control>(config: Value) -> Result<Outcome, Failure> {
 /// Tells a parked control step what has come.
 pub fn resume<S: Control>(config: Value, signal: &Signal) -> Result<Outcome, Failure> {
     parsed(S::resume(&config.to_string(), &context(Value::Null).to_string(), &wire(signal).to_string())?)
+}
+
+/// The catalog entry of a step.
+#[must_use]
+pub fn describe<S: Step>() -> Value {
+    S::describe()
+}
+
+/// The catalog entry of a control step.
+#[must_use]
+pub fn describe_control<S: Control>() -> Value {
+    S::describe()
+}
+
+/// Runs every example of the catalog entry, and fails the test where an output is another one, or where there
+/// is no example.
+#[track_caller]
+pub fn check_examples<S: Step>() {
+    for Example { config, input, port, output } in examples(&S::describe()) {
+        let context = context(input);
+        assert_eq!(port, None, "a step has no ports: {config}");
+        assert_eq!(execute_with::<S>(config.clone(), context), Ok(output), "config: {config}");
+    }
+}
+
+/// Like [`check_examples`], for a control step that decides at once.
+#[track_caller]
+pub fn check_control_examples<S: Control>() {
+    for Example { config, port, output, .. } in examples(&S::describe()) {
+        let decided = match decide::<S>(config.clone()) {
+            Ok(Outcome::Done(output)) => (None, output),
+            Ok(Outcome::Branch { port, output }) => (Some(port.to_owned()), output),
+            other => (None, Value::from(format!("{other:?}"))),
+        };
+        assert_eq!(decided, (port, output), "config: {config}");
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Example {
+    config: Value,
+    #[serde(default)]
+    input: Value,
+    #[serde(default)]
+    port: Option<String>,
+    output: Value,
+}
+
+#[track_caller]
+fn examples(entry: &Value) -> Vec<Example> {
+    let examples: Vec<Example> = Deserialize::deserialize(&entry["examples"]).expect("`examples` fits");
+    assert!(!examples.is_empty(), "there is no example");
+    examples
 }
 
 /// The context of a first attempt with this input and no other steps.

@@ -9,39 +9,34 @@ use crate::{args::Args, entry};
 pub(crate) fn step(args: TokenStream, item: ItemFn) -> Result<TokenStream> {
     let args = Args::parse(args, false)?;
     let meta = entry::meta(&args, &item)?;
-    let Function { config, context, output, call } = Function::of(&item)?;
-    let (name, visibility) = (&item.sig.ident, &item.vis);
+    let function = Function::of(&item)?;
+    let (name, call, marker) = (&item.sig.ident, &function.call, marker(&item));
+    let describe = function.describe(&meta, &quote!(::stepcell::__private::StepResult));
+    let arguments = function.arguments();
     Ok(quote! {
         #item
-
-        #[doc(hidden)]
-        #[allow(non_camel_case_types, reason = "it bears the function's name")]
-        #visibility enum #name {}
+        #marker
 
         const _: () = {
-            use ::stepcell::__private as private;
+            impl ::stepcell::__private::Step for #name {
+                #describe
 
-            type Output = <#output as private::StepResult>::Output;
-
-            impl private::Step for #name {
-                fn describe() -> ::stepcell::serde_json::Value {
-                    #meta.describe::<#config, #context, Output>()
-                }
-
-                fn execute(config: &str, context: &str) -> Result<String, ::stepcell::Failure> {
-                    let config = private::config::<#config>(config)?;
-                    let context = <#context as ::stepcell::FromContext>::from_context(context)?;
-                    private::output(&private::StepResult::into_result(#name(#call))?)
+                fn execute(
+                    __config: &str,
+                    __context: &str,
+                ) -> ::core::result::Result<::std::string::String, ::stepcell::Failure> {
+                    #arguments
+                    ::stepcell::__private::output(&::stepcell::__private::StepResult::into_result(#name(#call))?)
                 }
             }
 
-            // Else a native build, which exports nothing, would call the function unused.
-            const _: fn(&str, &str) -> Result<String, ::stepcell::Failure> = <#name as private::Step>::execute;
+            // A native build exports nothing: without a use, the function would be reported as dead code.
+            const _: fn() -> ::stepcell::serde_json::Value = <#name as ::stepcell::__private::Step>::describe;
 
             #[cfg(target_family = "wasm")]
-            type Exported = private::HandlerOf<#name>;
+            type __Exported = ::stepcell::__private::HandlerOf<#name>;
             #[cfg(target_family = "wasm")]
-            private::step::export_step!(Exported with_types_in ::stepcell::__private::step);
+            ::stepcell::__private::step::export_step!(__Exported with_types_in ::stepcell::__private::step);
         };
     })
 }
@@ -49,57 +44,63 @@ pub(crate) fn step(args: TokenStream, item: ItemFn) -> Result<TokenStream> {
 pub(crate) fn control(args: TokenStream, item: ItemFn) -> Result<TokenStream> {
     let args = Args::parse(args, true)?;
     let meta = entry::meta(&args, &item)?;
-    let kind = entry::kind(&args, &item)?;
-    let Function { config, context, output, call } = Function::of(&item)?;
-    let (name, visibility) = (&item.sig.ident, &item.vis);
-    let parts = quote! {
-        let config = private::config::<#config>(config)?;
-        let context = <#context as ::stepcell::FromContext>::from_context(context)?;
-    };
-    let resume = match &args.resume {
-        Some(function) => quote! {
-            #parts
-            private::decision(#function(#call, private::signal(signal)?))
-        },
-        None => quote!(Err(private::never_waits(#kind))),
-    };
+    let function = Function::of(&item)?;
+    let (name, call, marker) = (&item.sig.ident, &function.call, marker(&item));
+    let describe = function.describe(&meta, &quote!(::stepcell::__private::ControlResult));
+    let arguments = function.arguments();
+    let resume = resume(&args, &item, &function)?;
+    let decided =
+        quote!(::core::result::Result<::stepcell::Outcome<::std::string::String>, ::stepcell::Failure>);
     Ok(quote! {
         #item
-
-        #[doc(hidden)]
-        #[allow(non_camel_case_types, reason = "it bears the function's name")]
-        #visibility enum #name {}
+        #marker
 
         const _: () = {
-            use ::stepcell::__private as private;
+            impl ::stepcell::__private::Control for #name {
+                #describe
 
-            type Output = <#output as private::ControlResult>::Output;
-            type Decided = Result<::stepcell::Outcome<String>, ::stepcell::Failure>;
-
-            impl private::Control for #name {
-                fn describe() -> ::stepcell::serde_json::Value {
-                    #meta.describe::<#config, #context, Output>()
+                fn execute(__config: &str, __context: &str) -> #decided {
+                    #arguments
+                    ::stepcell::__private::decision(#name(#call))
                 }
 
-                fn execute(config: &str, context: &str) -> Decided {
-                    #parts
-                    private::decision(#name(#call))
-                }
-
-                fn resume(config: &str, context: &str, signal: &str) -> Decided {
-                    let _ = (config, context, signal);
+                fn resume(__config: &str, __context: &str, __signal: &str) -> #decided {
                     #resume
                 }
             }
 
-            // Else a native build, which exports nothing, would call the functions unused.
-            const _: fn(&str, &str, &str) -> Decided = <#name as private::Control>::resume;
+            // A native build exports nothing: without a use, the functions would be reported as dead code.
+            const _: fn() -> ::stepcell::serde_json::Value = <#name as ::stepcell::__private::Control>::describe;
 
             #[cfg(target_family = "wasm")]
-            type Exported = private::ControlOf<#name>;
+            type __Exported = ::stepcell::__private::ControlOf<#name>;
             #[cfg(target_family = "wasm")]
-            private::control::export_control!(Exported with_types_in ::stepcell::__private::control);
+            ::stepcell::__private::control::export_control!(
+                __Exported with_types_in ::stepcell::__private::control
+            );
         };
+    })
+}
+
+/// A type with the function's own name, which the traits are implemented for: tests and exports name it.
+fn marker(item: &ItemFn) -> TokenStream {
+    let (name, visibility) = (&item.sig.ident, &item.vis);
+    quote! {
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, reason = "it bears the function's name")]
+        #visibility enum #name {}
+    }
+}
+
+fn resume(args: &Args, item: &ItemFn, function: &Function<'_>) -> Result<TokenStream> {
+    let Some(resume) = &args.resume else {
+        let kind = entry::kind(args, item)?;
+        return Ok(quote!(::core::result::Result::Err(::stepcell::__private::never_waits(#kind))));
+    };
+    let (call, arguments) = (&function.call, function.arguments());
+    Ok(quote! {
+        #arguments
+        ::stepcell::__private::decision(#resume(#call, ::stepcell::__private::signal(__signal)?))
     })
 }
 
@@ -126,14 +127,32 @@ impl<'a> Function<'a> {
         };
         let types = signature.inputs.iter().map(argument).collect::<Result<Vec<_>>>()?;
         let (config, context, call) = match types.as_slice() {
-            [config] => (*config, syn::parse_quote!(()), quote!(config)),
-            [config, context] => (*config, (*context).clone(), quote!(config, context)),
+            [config] => (*config, syn::parse_quote!(()), quote!(__config)),
+            [config, context] => (*config, (*context).clone(), quote!(__config, __context)),
             _ => {
                 let message = "a step takes its config, and a part of the context where it needs one";
                 return Err(Error::new_spanned(&signature.inputs, message));
             }
         };
         Ok(Self { config, context, output, call })
+    }
+
+    /// The typed arguments in place of their JSON texts. Every path and name is one that no step uses.
+    fn arguments(&self) -> TokenStream {
+        let Self { config, context, .. } = self;
+        quote! {
+            let __config = ::stepcell::__private::config::<#config>(__config)?;
+            let __context = <#context as ::stepcell::FromContext>::from_context(__context)?;
+        }
+    }
+
+    fn describe(&self, meta: &TokenStream, result: &TokenStream) -> TokenStream {
+        let Self { config, context, output, .. } = self;
+        quote! {
+            fn describe() -> ::stepcell::serde_json::Value {
+                #meta.describe::<#config, #context, <#output as #result>::Output>()
+            }
+        }
     }
 }
 
