@@ -9,8 +9,13 @@ use crate::StepId;
 
 /// The largest flow file in bytes. Bounds parsing and what a run pins.
 pub const MAX_FLOW_BYTES: usize = 4 << 20;
-/// The most steps of one flow. Bounds the graph's memory and the time of validation.
-pub const MAX_STEPS: usize = 20_000;
+/// The most steps of one flow. Bounds the time of validation, and the graph's memory: the ancestors of all steps
+/// take up to `steps² / 16` bytes.
+pub const MAX_STEPS: usize = 10_000;
+/// The most attempts that `retry` may ask for. Bounds a run's log.
+pub const MAX_ATTEMPTS: u32 = 100;
+/// The most by which `retry` may lengthen each wait. Beyond it the second wait is the longest already.
+pub const MAX_RETRY_FACTOR: f64 = 100.0;
 
 /// A parsed flow. `source` is the same flow as plain JSON: what a run pins, and what its digest is taken of.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,106 @@
+//! Reads the keys of a mapping and tells every mistake in them.
+
+use super::node::{Entry, Kind, Node, Path};
+use crate::problem::{Problems, listed, nearest, shorten};
+
+/// A mapping being read: each getter gives the value of a key, or reports why it can not.
+pub(crate) struct Fields<'n, 'p> {
+    node: &'n Node,
+    pub(crate) path: Path<'p>,
+}
+
+/// What a key held, for those that also need its place.
+#[derive(Clone, Copy)]
+pub(crate) struct Field<'n, 'p> {
+    pub(crate) node: &'n Node,
+    pub(crate) path: Path<'p>,
+}
+
+impl<'n, 'p> Fields<'n, 'p> {
+    /// Takes `node` for a mapping of `known` keys; every other key is reported.
+    pub(crate) fn of(
+        node: &'n Node,
+        path: Path<'p>,
+        known: &[&'static str],
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let Kind::Object(entries) = &node.kind else {
+            let message = format!("expected a mapping of {}, found {}", listed(known.iter().copied()), node.what());
+            problems.add(path, node.at, "wrong_type", message);
+            return None;
+        };
+        for Entry { key, key_at, .. } in entries {
+            if !known.contains(&key.as_str()) {
+                unknown_key(&path, key, *key_at, known, problems);
+            }
+        }
+        Some(Self { node, path })
+    }
+
+    /// The value of a key. A key without a value counts as left out.
+    pub(crate) fn get<'s>(&'s self, key: &'static str) -> Option<Field<'n, 's>> {
+        self.get_any(key).filter(|field| field.node.kind != Kind::Null)
+    }
+
+    /// The value of a key, where `null` is a value too.
+    pub(crate) fn get_any<'s>(&'s self, key: &'static str) -> Option<Field<'n, 's>> {
+        let entry = self.node.get(key)?;
+        Some(Field { node: &entry.value, path: Path::Key(&self.path, key) })
+    }
+
+    /// The value of a key that must be there.
+    pub(crate) fn need<'s>(&'s self, key: &'static str, hint: &str, problems: &mut Problems) -> Option<Field<'n, 's>> {
+        let field = self.get(key);
+        if field.is_none() {
+            problems.add(self.path, self.node.at, "missing_key", format!("`{key}` is missing")).hint(hint);
+        }
+        field
+    }
+}
+
+impl<'n> Field<'n, '_> {
+    /// Reports that this value is of the wrong type.
+    pub(crate) fn wrong_type(&self, expected: &str, problems: &mut Problems) {
+        let message = format!("expected {expected}, found {}", self.node.what());
+        problems.add(self.path, self.node.at, "wrong_type", message);
+    }
+
+    /// Reports that this value can not be what it says.
+    pub(crate) fn invalid(&self, message: impl Into<String>, hint: &str, problems: &mut Problems) {
+        problems.add(self.path, self.node.at, "invalid_value", message).hint(hint);
+    }
+
+    pub(crate) fn text(&self, problems: &mut Problems) -> Option<&'n str> {
+        match &self.node.kind {
+            Kind::Text(text) => Some(text),
+            Kind::Bool(_) | Kind::Number(_) => {
+                let message = format!("expected a text, found {}", self.node.what());
+                problems.add(self.path, self.node.at, "wrong_type", message).hint("put it in quotes");
+                None
+            }
+            _ => {
+                self.wrong_type("a text", problems);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn bool(&self, problems: &mut Problems) -> Option<bool> {
+        match &self.node.kind {
+            Kind::Bool(value) => Some(*value),
+            _ => {
+                self.wrong_type("`true` or `false`", problems);
+                None
+            }
+        }
+    }
+}
+
+fn unknown_key(path: &Path<'_>, key: &str, at: crate::problem::Position, known: &[&'static str], problems: &mut Problems) {
+    let message = format!("unknown key `{}`", shorten(key));
+    let hint = match nearest(key, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known keys here: {}", listed(known.iter().copied())),
+    };
+    problems.add(path.key(key), at, "unknown_key", message).hint(hint);
+}

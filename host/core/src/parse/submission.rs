@@ -1,0 +1,100 @@
+//! What comes in over HTTP to start a run.
+
+use super::{
+    Format, Parsed,
+    fields::{Field, Fields},
+    keys,
+    node::{Kind, Node, Path},
+    read,
+};
+use crate::{
+    Json,
+    flow::MAX_FLOW_BYTES,
+    problem::{Problem, Problems},
+};
+
+/// The largest submission: a flow and its input. Bounds the memory of parsing; the server's own limit on
+/// bodies may be lower.
+pub const MAX_SUBMISSION_BYTES: usize = MAX_FLOW_BYTES + (16 << 20);
+
+/// The longest idempotency key. It is part of a key in the store.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+const KEYS: [&str; 3] = ["flow", "input", "idempotency_key"];
+
+/// A request for a run.
+#[derive(Debug)]
+pub struct Submission {
+    pub flow: FlowRef,
+    /// `{}` where the submission has none.
+    pub input: Json,
+    pub idempotency_key: Option<String>,
+}
+
+/// The flow of a submission.
+#[derive(Debug)]
+pub enum FlowRef {
+    /// In the submission itself. As [`Parsed`] says, it may hold mistakes, also those of the rest of the
+    /// submission: [`Plan::build`](crate::plan::Plan::build) gives them all.
+    Inline(Box<Parsed>),
+    /// A stored flow.
+    Name(String),
+}
+
+/// Reads `{"flow": {…} or "name", "input": …, "idempotency_key"?}`, or a bare flow: a mapping with `steps` and
+/// without `flow`. Lines, columns and paths of problems count within the whole text: `flow.steps[2].config.url`.
+pub fn parse_submission(text: &str, format: Format) -> Result<Submission, Vec<Problem>> {
+    let root = read(text, format, MAX_SUBMISSION_BYTES)?;
+    if root.get("flow").is_none() && root.get("steps").is_some() {
+        let flow = FlowRef::Inline(Box::new(Parsed::from_node(root, "")));
+        return Ok(Submission { flow, input: empty(), idempotency_key: None });
+    }
+    let mut problems = Problems::default();
+    let flow = envelope(&root, &mut problems);
+    match flow {
+        Some(Submission { flow: FlowRef::Inline(mut parsed), input, idempotency_key }) => {
+            parsed.problems.extend(problems);
+            Ok(Submission { flow: FlowRef::Inline(parsed), input, idempotency_key })
+        }
+        Some(submission) if problems.is_empty() => Ok(submission),
+        _ => Err(problems.into_vec()),
+    }
+}
+
+fn envelope(root: &Node, problems: &mut Problems) -> Option<Submission> {
+    let fields = Fields::of(root, Path::Root(""), &KEYS, problems)?;
+    keys::check_level(root, &Path::Root(""), problems);
+    let input = fields.get("input").map(|field| {
+        keys::check(field.node, "input", problems);
+        Json::from(field.node.to_value())
+    });
+    let idempotency_key = fields.get("idempotency_key").and_then(|field| idempotency_key(field, problems));
+    let hint = "send `{\"flow\": {…} or \"name\", \"input\": {…}}`, or a flow with `name` and `steps`";
+    let flow = fields.need("flow", hint, problems).and_then(|field| flow(field, problems))?;
+    Some(Submission { flow, input: input.unwrap_or_else(empty), idempotency_key })
+}
+
+fn flow(field: Field<'_, '_>, problems: &mut Problems) -> Option<FlowRef> {
+    match &field.node.kind {
+        Kind::Object(_) => Some(FlowRef::Inline(Box::new(Parsed::from_node(field.node.clone(), "flow")))),
+        Kind::Text(name) if !name.is_empty() => Some(FlowRef::Name(name.clone())),
+        _ => {
+            field.wrong_type("a flow or the name of a stored one", problems);
+            None
+        }
+    }
+}
+
+fn idempotency_key(field: Field<'_, '_>, problems: &mut Problems) -> Option<String> {
+    let text = field.text(problems)?;
+    if text.is_empty() || text.len() > MAX_IDEMPOTENCY_KEY_BYTES {
+        let message = format!("the idempotency key has {} bytes", text.len());
+        field.invalid(message, &format!("use 1 to {MAX_IDEMPOTENCY_KEY_BYTES} bytes"), problems);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn empty() -> Json {
+    Json::from(serde_json::json!({}))
+}
