@@ -9,6 +9,8 @@ pub mod limits;
 pub mod catalog;
 pub mod event;
 pub mod flow;
+pub mod problem;
+pub mod parse;
 pub mod template;
 pub mod run;
 
