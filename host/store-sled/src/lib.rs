@@ -1,0 +1,50 @@
+//! Runs on the local disk: the embedded default of the [`Store`](stepcell_store::Store) trait, on sled 0.34.
+//!
+//! The data folder holds
+//!
+//! | name | what |
+//! | --- | --- |
+//! | `lock` | locked while a process has the folder open |
+//! | `host.key` | 32 random bytes, see [`DataDir::host_key`] |
+//! | `store/` | sled: runs, events, timers and small blobs, in one tree, see `keys` |
+//! | `store.mark` | the number of the last commit, so that a log that has lost its end is noticed |
+//! | `blobs/` | one file for each large blob, named after its digest |
+//!
+//! # One writer
+//! Appends queue for one thread, the committer. It takes all that wait, applies them as one atomic batch, syncs
+//! once, and then answers all of them. sled's own flush is no sync, it survives the death of the process but not
+//! of the machine, so the committer calls fdatasync on sled's file through a handle of its own.
+//!
+//! # Reads
+//! A batch is in sled's tree before it is synced. What it changes is kept in an overlay until then, and reads
+//! look at the tree first and at the overlay after, so that they see the state before or after the sync. A read
+//! that needs the tree may wait for the disk or for a batch that is being applied, and so runs on tokio's
+//! blocking threads; the summary of a recently written run is answered from memory at once.
+//!
+//! # When the disk fails
+//! A disk that is almost full is noticed before anything is written: appends fail with
+//! [`Error::Full`](stepcell_store::Error::Full) until there is room again. After a write or a sync that failed
+//! nobody knows what is on the disk, and the one log is shared by all runs: the batch is answered with the error
+//! and told to nobody, and all later appends are refused with
+//! [`Error::Failed`](stepcell_store::Error::Failed) until the store is opened again. Reads go on, and show what
+//! was synced.
+//!
+//! Read in this order.
+
+mod batch;
+mod committer;
+mod disk;
+mod error;
+mod files;
+mod folder;
+mod keys;
+mod mark;
+mod parts;
+mod queue;
+mod reader;
+mod store;
+mod view;
+mod write;
+
+pub use folder::DataDir;
+pub use store::SledStore;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use stepcell_core::{Event, RunId, StepId};
 
-use crate::{Error, RunSummary};
+use crate::{Error, RunSummary, run::FLOW_BYTES_MAX};
 
 /// Events to add to the end of a run, with what is derived from them. Applied whole or not at all.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct Append {
 }
 
 impl Append {
-    /// Refuses what no backend may take: no events, a gap, a summary of another `seq`.
+    /// Refuses what no backend may take: no events, a gap, a summary of another `seq` or with an endless name.
     pub fn check(&self) -> Result<(), Error> {
         let malformed = |reason| Err(Error::Malformed { run: self.run, reason });
         if self.events.is_empty() {
@@ -37,6 +37,9 @@ impl Append {
         if self.summary.seq != last {
             let said = self.summary.seq;
             return malformed(format!("the summary is of event {said}, the last event is {last}"));
+        }
+        if self.summary.flow.len() > FLOW_BYTES_MAX {
+            return malformed(format!("the flow's name is longer than {FLOW_BYTES_MAX} bytes"));
         }
         Ok(())
     }

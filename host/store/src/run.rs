@@ -5,9 +5,13 @@ use serde::{Deserialize, Serialize};
 use stepcell_core::RunId;
 pub use stepcell_core::run::RunStatus;
 
+/// The longest name of a flow that a store takes, in bytes. Keeps a summary, the name escaped in it, small.
+pub const FLOW_BYTES_MAX: usize = 512;
+
 /// A run as listings show it, and as recovery finds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {
+    /// At most [`FLOW_BYTES_MAX`] long.
     pub flow: String,
     pub status: RunStatus,
     pub created_at: Timestamp,

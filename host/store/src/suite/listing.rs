@@ -3,7 +3,8 @@
 use stepcell_core::RunId;
 
 use crate::{
-    Append, Query, RunStatus, RunSummary, SharedStore,
+    Append, Error, Query, RunStatus, RunSummary, SharedStore,
+    run::FLOW_BYTES_MAX,
     suite::{append, first, first_as, run, summary},
 };
 
@@ -56,7 +57,7 @@ pub async fn runs_are_listed_by_flow(store: &SharedStore) {
 }
 
 pub async fn flow_names_may_hold_anything(store: &SharedStore) {
-    let names = ["", "\0", "ü/..\u{10ffff}", &"long".repeat(1000), &"long".repeat(1001)];
+    let names = ["", "\0", "ü/..\u{10ffff}", &"long".repeat(127), &"\0".repeat(FLOW_BYTES_MAX)];
     for (n, name) in (1..).zip(names) {
         store.append(first_as(run(n), RunStatus::Running, name)).await.unwrap();
     }
@@ -64,6 +65,9 @@ pub async fn flow_names_may_hold_anything(store: &SharedStore) {
         check(store, by_flow(name), &[n]).await;
         assert_eq!(store.summary(run(n)).await.unwrap().unwrap().flow, name);
     }
+    let endless = "a".repeat(FLOW_BYTES_MAX + 1);
+    let result = store.append(first_as(run(9), RunStatus::Running, &endless)).await;
+    assert!(matches!(result, Err(Error::Malformed { .. })), "{result:?}");
 }
 
 pub async fn filters_combine(store: &SharedStore) {

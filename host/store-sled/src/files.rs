@@ -1,0 +1,99 @@
+//! Large blobs, each in a file that is named after its digest.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use cap_std::fs::{Dir, OpenOptions};
+use stepcell_core::Digest;
+use stepcell_store::Error;
+
+use crate::{
+    disk::Disk,
+    error,
+    folder::{self, DataDir},
+};
+
+const FOLDER: &str = "blobs";
+/// What the names of unfinished files start with; those of finished ones are hex digits.
+const UNFINISHED: char = '.';
+
+pub(crate) struct Files {
+    dir: Dir,
+    /// To sync the folder after a rename.
+    handle: File,
+    disk: Disk,
+    /// Keeps apart what two threads write of the same digest.
+    writers: AtomicU64,
+}
+
+impl Files {
+    /// Opens the folder, and removes what a host that died has left unfinished.
+    pub(crate) fn open(data: &DataDir, disk: Disk) -> io::Result<Self> {
+        let dir = data.subfolder(FOLDER)?;
+        for entry in dir.entries()? {
+            let name = entry?.file_name();
+            if name.to_string_lossy().starts_with(UNFINISHED) {
+                dir.remove_file(name)?;
+            }
+        }
+        let handle = folder::handle(&dir)?;
+        Ok(Self { dir, handle, disk, writers: AtomicU64::new(0) })
+    }
+
+    /// Keeps `bytes`, whose digest the caller has computed. Blocks; done after the sync.
+    pub(crate) fn put(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
+        let fail = |e| error::io("write a blob", &e);
+        let name = digest.to_string();
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if self.dir.metadata(&name).is_ok_and(|file| file.len() == size) {
+            // Whoever wrote it may still be about to sync the folder.
+            return self.disk.sync_file(&self.handle).map_err(fail);
+        }
+        self.disk.check_room(&self.handle, bytes.len())?;
+        let unfinished = format!("{UNFINISHED}{name}.{}", self.writers.fetch_add(1, Ordering::Relaxed));
+        let written = self.write(&unfinished, &name, bytes);
+        if written.is_err() {
+            // Neither a file that is cut nor one whose name may not be on the disk is to be taken for whole.
+            let _ = self.dir.remove_file(&unfinished);
+            let _ = self.dir.remove_file(&name);
+        }
+        written.map_err(fail)
+    }
+
+    /// The bytes of a file, `None` for no such file. Blocks.
+    pub(crate) fn get(&self, digest: Digest) -> Result<Option<Bytes>, Error> {
+        let fail = |e| error::io("read a blob", &e);
+        let mut file = match self.dir.open(digest.to_string()) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(fail(e)),
+        };
+        let size = usize::try_from(file.metadata().map_err(fail)?.len()).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(size);
+        file.read_to_end(&mut bytes).map_err(fail)?;
+        check(digest, &bytes)?;
+        Ok(Some(Bytes::from(bytes)))
+    }
+
+    fn write(&self, unfinished: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let options = OpenOptions::new().write(true).create_new(true).clone();
+        let mut file = self.dir.open_with(unfinished, &options)?.into_std();
+        file.write_all(bytes)?;
+        self.disk.sync_file(&file)?;
+        self.dir.rename(unfinished, &self.dir, name)?;
+        self.disk.sync_file(&self.handle)
+    }
+}
+
+/// Fails unless these are the bytes that were kept.
+pub(crate) fn check(digest: Digest, bytes: &[u8]) -> Result<(), Error> {
+    let found = Digest::of(bytes);
+    if found == digest {
+        return Ok(());
+    }
+    Err(error::damaged(format_args!("blob `{digest}`"), &format_args!("its bytes have the digest {found}")))
+}

@@ -1,0 +1,193 @@
+//! The layout of the tree: what each key is made of.
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `e` run, last seq, part | the events of one append, see `parts` |
+//! | `r` run | summary, JSON |
+//! | `s` status, run | |
+//! | `f` flow, run | |
+//! | `c` flow, status, run | |
+//! | `t` due, run, step | the step's id |
+//! | `b` digest, part | a small blob, see `parts` |
+//! | `m` name | facts about the store: layout version, number of the last commit |
+//!
+//! Numbers are big-endian, so that keys sort as what they stand for. A name of any length, a flow's or a step's,
+//! goes in as half of its digest: sled keeps up to 256 keys in one index page, and a page must stay small (see
+//! [`VALUE_MAX`](crate::parts::VALUE_MAX)). Other first letters are free for what comes later.
+
+use jiff::Timestamp;
+use stepcell_core::{Digest, RunId, StepId};
+use stepcell_store::{Query, RunStatus, RunSummary};
+
+/// The version of this layout, kept under [`LAYOUT`].
+pub(crate) const LAYOUT_VERSION: u8 = 1;
+pub(crate) const LAYOUT: &[u8] = b"mlayout";
+/// How many commits there were.
+pub(crate) const COMMITS: &[u8] = b"mcommits";
+
+const EVENTS: u8 = b'e';
+const RUN: u8 = b'r';
+const BY_STATUS: u8 = b's';
+const BY_FLOW: u8 = b'f';
+const BY_FLOW_AND_STATUS: u8 = b'c';
+const TIMER: u8 = b't';
+const BLOB: u8 = b'b';
+
+const RUN_BYTES: usize = 16;
+const HALF_DIGEST_BYTES: usize = 16;
+
+/// Part `part` of the append whose last event is `last`.
+pub(crate) fn events(run: RunId, last: u64, part: u16) -> [u8; 27] {
+    let mut key = Key::new(EVENTS);
+    key.put(run.as_bytes()).put(&last.to_be_bytes()).put(&part.to_be_bytes());
+    key.done()
+}
+
+pub(crate) fn run(run: RunId) -> [u8; 17] {
+    let mut key = Key::new(RUN);
+    key.put(run.as_bytes());
+    key.done()
+}
+
+/// Part `part` of a blob.
+pub(crate) fn blob(digest: Digest, part: u16) -> [u8; 35] {
+    let mut key = Key::new(BLOB);
+    key.put(digest.as_bytes()).put(&part.to_be_bytes());
+    key.done()
+}
+
+pub(crate) fn timer(due: Timestamp, run: RunId, step: &StepId) -> [u8; 49] {
+    let mut key = Key::new(TIMER);
+    key.put(&due_bytes(due)).put(run.as_bytes()).put(&half_digest(step.as_str()));
+    key.done()
+}
+
+/// The keys of all timers that are due at `now`, as the ends of a range that has both.
+pub(crate) fn timers_until(now: Timestamp) -> ([u8; 1], [u8; 49]) {
+    let mut last = Key::new(TIMER);
+    last.put(&due_bytes(now)).put(&[u8::MAX; RUN_BYTES + HALF_DIGEST_BYTES]);
+    ([TIMER], last.done())
+}
+
+/// When the timer of this key is due, and of which run it is.
+pub(crate) fn read_timer(key: &[u8]) -> Option<(Timestamp, RunId)> {
+    let (due, rest) = key.strip_prefix(&[TIMER])?.split_first_chunk::<16>()?;
+    let (run, _) = rest.split_first_chunk::<RUN_BYTES>()?;
+    let due = (u128::from_be_bytes(*due) ^ SIGN).cast_signed();
+    Some((Timestamp::from_nanosecond(due).ok()?, RunId::from_bytes(*run)))
+}
+
+/// The run that an index key, of any kind, ends with.
+pub(crate) fn indexed_run(key: &[u8]) -> Option<RunId> {
+    key.last_chunk::<RUN_BYTES>().map(|run| RunId::from_bytes(*run))
+}
+
+/// The keys by which a run is listed.
+pub(crate) fn index_of(id: RunId, summary: &RunSummary) -> [Vec<u8>; 3] {
+    let flow = half_digest(&summary.flow);
+    let status = [status_byte(summary.status)];
+    let key = |parts: &[&[u8]]| [parts.concat().as_slice(), id.as_bytes()].concat();
+    [key(&[&[BY_STATUS], &status]), key(&[&[BY_FLOW], &flow]), key(&[&[BY_FLOW_AND_STATUS], &flow, &status])]
+}
+
+/// What the keys of a listing start with; the run's id follows.
+pub(crate) fn listing(query: &Query) -> Vec<u8> {
+    let status = query.status.map(|status| [status_byte(status)]);
+    let flow = query.flow.as_deref().map(half_digest);
+    match (flow, status) {
+        (None, None) => vec![RUN],
+        (None, Some(status)) => [&[BY_STATUS], status.as_slice()].concat(),
+        (Some(flow), None) => [&[BY_FLOW], flow.as_slice()].concat(),
+        (Some(flow), Some(status)) => [&[BY_FLOW_AND_STATUS], flow.as_slice(), status.as_slice()].concat(),
+    }
+}
+
+/// These bytes are on the disk: a new status gets a new one, an old one keeps its own.
+fn status_byte(status: RunStatus) -> u8 {
+    match status {
+        RunStatus::Queued => b'q',
+        RunStatus::Running => b'r',
+        RunStatus::Waiting => b'w',
+        RunStatus::Succeeded => b's',
+        RunStatus::Failed => b'f',
+        RunStatus::Cancelled => b'c',
+    }
+}
+
+/// Turns the order of signed numbers into that of unsigned ones.
+const SIGN: u128 = 1 << 127;
+
+fn due_bytes(due: Timestamp) -> [u8; 16] {
+    (due.as_nanosecond().cast_unsigned() ^ SIGN).to_be_bytes()
+}
+
+fn half_digest(name: &str) -> [u8; HALF_DIGEST_BYTES] {
+    let mut half = [0; HALF_DIGEST_BYTES];
+    half.iter_mut().zip(Digest::of(name.as_bytes()).as_bytes()).for_each(|(half, byte)| *half = *byte);
+    half
+}
+
+/// A key of fixed length under construction.
+struct Key<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Key<N> {
+    fn new(kind: u8) -> Self {
+        let mut key = Self { bytes: [0; N], len: 0 };
+        key.put(&[kind]);
+        key
+    }
+
+    fn put(&mut self, part: &[u8]) -> &mut Self {
+        for (to, from) in self.bytes.iter_mut().skip(self.len).zip(part) {
+            *to = *from;
+        }
+        self.len += part.len();
+        self
+    }
+
+    fn done(self) -> [u8; N] {
+        debug_assert_eq!(self.len, N, "a key is as long as its type says");
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn instant() -> impl Strategy<Value = Timestamp> {
+        (Timestamp::MIN.as_nanosecond()..=Timestamp::MAX.as_nanosecond())
+            .prop_map(|nanos| Timestamp::from_nanosecond(nanos).unwrap())
+    }
+
+    fn id() -> impl Strategy<Value = RunId> {
+        any::<[u8; 16]>().prop_map(RunId::from_bytes)
+    }
+
+    proptest! {
+        #[test]
+        fn timers_sort_by_when_they_are_due(a in instant(), b in instant(), x in id(), y in id()) {
+            let step = StepId::new("a").unwrap();
+            let keys = timer(a, x, &step).cmp(&timer(b, y, &step));
+            prop_assert_eq!(keys, (a, x).cmp(&(b, y)));
+        }
+
+        #[test]
+        fn timers_are_read_back(due in instant(), run in id()) {
+            let key = timer(due, run, &StepId::new("a").unwrap());
+            prop_assert_eq!(read_timer(&key), Some((due, run)));
+            let (first, last) = timers_until(due);
+            prop_assert!(key.as_slice() >= first.as_slice() && key <= last);
+        }
+
+        #[test]
+        fn events_sort_by_run_then_seq(x in id(), y in id(), a: u64, b: u64, p: u16, q: u16) {
+            prop_assert_eq!(events(x, a, p).cmp(&events(y, b, q)), (x, a, p).cmp(&(y, b, q)));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Values of any size, cut into parts that are small enough for sled.
+
+use std::cell::RefCell;
+
+use sled::IVec;
+use stepcell_core::Digest;
+
+/// The largest value that goes into sled.
+///
+/// sled splits a leaf by its number of keys, over 16, not by its size, and writes a leaf of over 128 KiB into a
+/// file of its own that nobody ever syncs. So it is not the value that has to stay below that, but twenty of
+/// them: 16, one that is being added, and three that a merge may bring.
+pub(crate) const VALUE_MAX: usize = 4096;
+
+/// The largest thing that is kept in the tree. What is larger gets a file: it would fill a log segment, take
+/// most of a page cache, and be written over again whenever a neighbour changes.
+pub(crate) const INLINE_MAX: usize = 64 << 10;
+
+/// Scratch space that a thread keeps for the next encoding. More is given back: one huge append would
+/// otherwise hold its memory for ever.
+const SCRATCH_KEPT_MAX: usize = 256 << 10;
+
+/// What the first part starts with.
+const INLINE: u8 = 1;
+const IN_FILE: u8 = 2;
+const HEADER_BYTES: usize = 3;
+const FILE_BYTES: usize = 33;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Something encoded: in parts, or too large for the tree.
+pub(crate) enum Encoded {
+    Parts(Vec<IVec>),
+    Large(Vec<u8>),
+}
+
+impl Encoded {
+    /// What it adds to the log, keys aside.
+    pub(crate) fn log_bytes(&self) -> usize {
+        match self {
+            Self::Parts(parts) => parts.iter().map(|part| part.len()).sum(),
+            Self::Large(_) => FILE_BYTES,
+        }
+    }
+
+    /// What it holds in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Parts(_) => self.log_bytes(),
+            Self::Large(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// Encodes what `write` writes.
+pub(crate) fn encode<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Encoded, E> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        scratch.extend([INLINE, 0, 0]);
+        write(scratch)?;
+        let encoded = if scratch.len() > INLINE_MAX {
+            Encoded::Large(scratch.get(HEADER_BYTES..).unwrap_or_default().to_vec())
+        } else {
+            Encoded::Parts(cut(scratch))
+        };
+        scratch.shrink_to(SCRATCH_KEPT_MAX);
+        Ok(encoded)
+    })
+}
+
+/// The one part that stands for what is in a file.
+pub(crate) fn in_file(digest: Digest) -> IVec {
+    let mut part = Vec::with_capacity(FILE_BYTES);
+    part.push(IN_FILE);
+    part.extend(digest.as_bytes());
+    IVec::from(part)
+}
+
+/// What a first part says about the whole.
+pub(crate) enum Head<'a> {
+    /// This many more parts follow the bytes that are here.
+    Inline {
+        here: &'a [u8],
+        more: u16,
+    },
+    InFile(Digest),
+}
+
+/// Reads a first part; `None` if it is none.
+pub(crate) fn head(first: &[u8]) -> Option<Head<'_>> {
+    match first.split_first()? {
+        (&INLINE, rest) => {
+            let (count, here) = rest.split_first_chunk::<2>()?;
+            Some(Head::Inline { here, more: u16::from_be_bytes(*count).checked_sub(1)? })
+        }
+        (&IN_FILE, digest) => Some(Head::InFile(Digest::from_bytes(digest.try_into().ok()?))),
+        _ => None,
+    }
+}
+
+/// Cuts what starts with space for a header, and fills the header in.
+fn cut(bytes: &mut [u8]) -> Vec<IVec> {
+    // `INLINE_MAX` bytes make far fewer parts than a `u16` counts.
+    let count = u16::try_from(bytes.len().div_ceil(VALUE_MAX)).unwrap_or(u16::MAX);
+    for (to, from) in bytes.iter_mut().skip(1).zip(count.to_be_bytes()) {
+        *to = from;
+    }
+    bytes.chunks(VALUE_MAX).map(IVec::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(size: usize) -> Encoded {
+        encode::<()>(|bytes| {
+            bytes.resize(bytes.len() + size, 7);
+            Ok(())
+        })
+        .unwrap()
+    }
+
+    #[track_caller]
+    fn check_parts(size: usize, expected: usize) {
+        let Encoded::Parts(parts) = encoded(size) else { panic!("{size} bytes are not in parts") };
+        assert_eq!(parts.len(), expected, "{size}");
+        assert!(parts.iter().all(|part| part.len() <= VALUE_MAX));
+        let Some(Head::Inline { here, more }) = head(&parts[0]) else { panic!("no head") };
+        assert_eq!(usize::from(more), expected - 1);
+        assert_eq!(here.len() + parts[1..].iter().map(|part| part.len()).sum::<usize>(), size);
+    }
+
+    #[test]
+    fn parts_are_small_and_together_whole() {
+        check_parts(0, 1);
+        check_parts(VALUE_MAX - HEADER_BYTES, 1);
+        check_parts(VALUE_MAX - HEADER_BYTES + 1, 2);
+        check_parts(INLINE_MAX - HEADER_BYTES, 16);
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_cut() {
+        let size = INLINE_MAX - HEADER_BYTES + 1;
+        assert!(matches!(encoded(size), Encoded::Large(bytes) if bytes == vec![7; size]));
+        let digest = Digest::of(b"x");
+        assert!(matches!(head(&in_file(digest)), Some(Head::InFile(found)) if found == digest));
+    }
+
+    #[test]
+    fn a_strange_head_is_none() {
+        for strange in [&[] as &[u8], &[9, 0, 1], &[INLINE], &[INLINE, 0, 0], &[IN_FILE, 1, 2]] {
+            assert!(head(strange).is_none(), "{strange:?}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Reads of the tree. All of it may wait for the disk.
+
+mod listing;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sled::{Iter, Tree};
+use stepcell_core::{Digest, Event, RunId};
+use stepcell_store::{Error, RunSummary};
+
+use crate::{
+    error,
+    files::{self, Files},
+    keys,
+    parts::{self, Head},
+    view::{Known, View},
+};
+
+/// Reads the tree, then looks at the overlay: never the other way round, see [`View::overlay`].
+#[derive(Clone)]
+pub(crate) struct Reader {
+    pub(crate) tree: Tree,
+    pub(crate) files: Arc<Files>,
+    pub(crate) view: Arc<View>,
+}
+
+impl Reader {
+    pub(crate) fn summary(&self, run: RunId) -> Result<Option<RunSummary>, Error> {
+        let found = summary_in(&self.tree, run)?;
+        match self.view.summary(run) {
+            Known::Is(summary) => Ok(summary),
+            Known::Unknown => Ok(found),
+        }
+    }
+
+    pub(crate) fn events(&self, run: RunId, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
+        let Some(summary) = summary_in(&self.tree, run)? else { return Ok(Vec::new()) };
+        let mut events = self.stored_events(run, after, limit)?;
+        // Read before the events were, so that they are there up to this one at least.
+        let last = events.last().map_or(after, |event| event.seq);
+        if events.len() < limit && last < summary.seq {
+            let reason = format!("event {} is missing, the last one is {}", last + 1, summary.seq);
+            return Err(error::damaged(format_args!("run {run}"), &reason));
+        }
+        if let Some(before) = self.view.overlay().runs.get(&run) {
+            let synced = before.as_ref().map_or(0, |before| before.seq);
+            events.retain(|event| event.seq <= synced);
+        }
+        Ok(events)
+    }
+
+    pub(crate) fn blob(&self, digest: Digest) -> Result<Option<Bytes>, Error> {
+        let mut rows = self.tree.range(keys::blob(digest, 0)..=keys::blob(digest, u16::MAX));
+        let found = self.whole(&mut rows, || format!("blob `{digest}`"))?;
+        let Some(bytes) = found else { return self.files.get(digest) };
+        if self.view.overlay().blobs.contains(&digest) {
+            return Ok(None);
+        }
+        files::check(digest, &bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// Events as they are in the tree, synced or not.
+    fn stored_events(&self, run: RunId, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
+        let Some(first) = after.checked_add(1) else { return Ok(Vec::new()) };
+        let what = || format!("run {run}");
+        let mut rows = self.tree.range(keys::events(run, first, 0)..=keys::events(run, u64::MAX, u16::MAX));
+        let mut events: Vec<Event> = Vec::new();
+        while events.len() < limit {
+            let Some(bytes) = self.whole(&mut rows, what)? else { break };
+            let appended: Vec<Event> =
+                serde_json::from_slice(&bytes).map_err(|e| error::damaged(what(), &e))?;
+            for event in appended.into_iter().filter(|event| event.seq > after).take(limit - events.len()) {
+                let expected = events.last().map_or(first, |last| last.seq + 1);
+                if event.seq != expected {
+                    return Err(error::damaged(
+                        what(),
+                        &format!("event {expected} is missing, {} follows", event.seq),
+                    ));
+                }
+                events.push(event);
+            }
+        }
+        Ok(events)
+    }
+
+    /// Takes the next thing that was stored in parts, with all of its parts.
+    fn whole(&self, rows: &mut Iter, what: impl Fn() -> String) -> Result<Option<Bytes>, Error> {
+        let mut next = || rows.next().transpose().map_err(|e| error::sled("read the store", e));
+        let Some((_, first)) = next()? else { return Ok(None) };
+        match parts::head(&first) {
+            Some(Head::Inline { here, more }) => {
+                let mut whole = here.to_vec();
+                for _ in 0..more {
+                    let (_, part) = next()?.ok_or_else(|| error::damaged(what(), &"its end is missing"))?;
+                    whole.extend_from_slice(&part);
+                }
+                Ok(Some(Bytes::from(whole)))
+            }
+            Some(Head::InFile(digest)) => match self.files.get(digest)? {
+                Some(bytes) => Ok(Some(bytes)),
+                None => Err(error::damaged(what(), &format!("its blob `{digest}` is missing"))),
+            },
+            None => Err(error::damaged(what(), &"it does not start like anything that the store writes")),
+        }
+    }
+}
+
+/// A run's summary as it is in the tree, synced or not.
+pub(crate) fn summary_in(tree: &Tree, run: RunId) -> Result<Option<RunSummary>, Error> {
+    let Some(bytes) = tree.get(keys::run(run)).map_err(|e| error::sled("read a run", e))? else {
+        return Ok(None);
+    };
+    let summary = serde_json::from_slice(&bytes);
+    summary.map(Some).map_err(|e| error::damaged(format_args!("the summary of run {run}"), &e))
+}

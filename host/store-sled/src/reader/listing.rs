@@ -1,0 +1,165 @@
+//! Reads across runs: listings and timers.
+//!
+//! Each reads a page of the tree and then corrects it by the overlay: what the batch that is not yet synced has
+//! brought is taken out, what it has taken away is put back. A page that is short thereafter is followed by
+//! another one.
+
+use std::{cmp::Reverse, collections::BTreeMap, ops::Bound};
+
+use jiff::Timestamp;
+use serde::{
+    Deserialize,
+    de::value::{BorrowedStrDeserializer, Error as ValueError},
+};
+use sled::{IVec, Iter};
+use stepcell_core::{RunId, StepId};
+use stepcell_store::{Error, Query, RunStatus, RunSummary, Timer};
+
+use super::{Reader, summary_in};
+use crate::{error, keys};
+
+/// What [`Store::unfinished`](stepcell_store::Store::unfinished) asks for. In the order in which a run has them,
+/// so that one which moves on while this reads is found under at least one.
+const UNFINISHED: [RunStatus; 2] = [RunStatus::Queued, RunStatus::Running];
+
+impl Reader {
+    pub(crate) fn list(&self, query: &Query) -> Result<Vec<(RunId, RunSummary)>, Error> {
+        let prefix = keys::listing(query);
+        paged(query.limit, query.before.map(Reverse), |from: Option<Reverse<RunId>>, limit| {
+            let before = from.map_or(Bound::Unbounded, |Reverse(id)| Bound::Excluded(id));
+            let ids = runs(self.index(&prefix, Bound::Unbounded, before).keys().rev().take(limit))?;
+            let mut page = Page::new(from, ids.last().copied().map(Reverse).filter(|_| ids.len() == limit));
+            for id in ids {
+                let summary = summary_in(&self.tree, id)?.filter(|summary| query.admits(id, summary));
+                page.rows.extend(summary.map(|summary| (Reverse(id), (id, summary))));
+            }
+            for (id, before) in &self.view.overlay().runs {
+                let before = before.as_ref().filter(|before| query.admits(*id, before));
+                page.correct(Reverse(*id), before.map(|before| (*id, before.clone())));
+            }
+            Ok(page)
+        })
+    }
+
+    pub(crate) fn unfinished(&self, after: Option<RunId>, limit: usize) -> Result<Vec<RunId>, Error> {
+        paged(limit, after, |from: Option<RunId>, limit| {
+            let mut page = Page::new(from, None);
+            for status in UNFINISHED {
+                let prefix = keys::listing(&Query { status: Some(status), ..Query::default() });
+                let after = from.map_or(Bound::Unbounded, Bound::Excluded);
+                let ids = runs(self.index(&prefix, after, Bound::Unbounded).keys().take(limit))?;
+                if let Some(last) = ids.last().filter(|_| ids.len() == limit) {
+                    page.until = Some(page.until.map_or(*last, |until| until.min(*last)));
+                }
+                page.rows.extend(ids.into_iter().map(|id| (id, id)));
+            }
+            // Of what is past the end of the shorter of the two, only half is known.
+            let until = page.until;
+            page.rows.retain(|id, _| until.is_none_or(|until| *id <= until));
+            for (id, before) in &self.view.overlay().runs {
+                let before = before.as_ref().filter(|before| UNFINISHED.contains(&before.status));
+                page.correct(*id, before.map(|_| *id));
+            }
+            Ok(page)
+        })
+    }
+
+    pub(crate) fn due_timers(&self, now: Timestamp, limit: usize) -> Result<Vec<Timer>, Error> {
+        let (first, last) = keys::timers_until(now);
+        paged(limit, None, |from: Option<IVec>, limit| {
+            let start = from.clone().map_or(Bound::Included(IVec::from(&first)), Bound::Excluded);
+            let end = Bound::Included(IVec::from(last.as_slice()));
+            let rows: Result<Vec<_>, _> = self.tree.range((start, end)).take(limit).collect();
+            let rows = rows.map_err(|e| error::sled("read timers", e))?;
+            let until = rows.last().map(|(key, _)| key.clone()).filter(|_| rows.len() == limit);
+            let mut page = Page::new(from, until);
+            for (key, step) in rows {
+                let timer = read_timer(&key, &step)?;
+                page.rows.insert(key, timer);
+            }
+            let overlay = self.view.overlay();
+            for timer in &overlay.set {
+                page.correct(timer_key(timer), None);
+            }
+            for timer in overlay.cleared.iter().take_while(|timer| timer.due <= now) {
+                page.correct(timer_key(timer), Some(timer.clone()));
+            }
+            Ok(page)
+        })
+    }
+
+    /// The part of an index that lies between two runs.
+    fn index(&self, prefix: &[u8], after: Bound<RunId>, before: Bound<RunId>) -> Iter {
+        let key = |run: &RunId| [prefix, run.as_bytes()].concat();
+        let end = match before.as_ref().map(key) {
+            Bound::Unbounded => Bound::Included([prefix, &[u8::MAX; 16]].concat()),
+            end => end,
+        };
+        let start = match after.as_ref().map(key) {
+            Bound::Unbounded => Bound::Included(prefix.to_vec()),
+            start => start,
+        };
+        self.tree.range((start, end))
+    }
+}
+
+/// A stretch of a listing, sorted by `K`: what lies past `from`, up to `until` if there is more behind it.
+struct Page<K, T> {
+    rows: BTreeMap<K, T>,
+    from: Option<K>,
+    until: Option<K>,
+}
+
+impl<K: Ord, T> Page<K, T> {
+    fn new(from: Option<K>, until: Option<K>) -> Self {
+        Self { rows: BTreeMap::new(), from, until }
+    }
+
+    /// Puts what was at `key` before the batch that is not yet synced, if that is within this page.
+    fn correct(&mut self, key: K, before: Option<T>) {
+        self.rows.remove(&key);
+        let past = self.from.as_ref().is_none_or(|from| *from < key);
+        if let Some(before) = before.filter(|_| past && self.until.as_ref().is_none_or(|until| key <= *until))
+        {
+            self.rows.insert(key, before);
+        }
+    }
+}
+
+/// Joins pages until there are `limit` rows or no more pages. `page` gets where to go on and how many to read.
+fn paged<K, T>(
+    limit: usize,
+    mut from: Option<K>,
+    mut page: impl FnMut(Option<K>, usize) -> Result<Page<K, T>, Error>,
+) -> Result<Vec<T>, Error> {
+    let mut rows = Vec::new();
+    while rows.len() < limit {
+        let next = page(from, limit - rows.len())?;
+        rows.extend(next.rows.into_values());
+        from = next.until;
+        if from.is_none() {
+            break;
+        }
+    }
+    rows.truncate(limit);
+    Ok(rows)
+}
+
+fn runs(keys: impl Iterator<Item = sled::Result<IVec>>) -> Result<Vec<RunId>, Error> {
+    let ids = keys.map(|key| Ok(keys::indexed_run(&key?)));
+    let ids: sled::Result<Vec<Option<RunId>>> = ids.collect();
+    Ok(ids.map_err(|e| error::sled("list runs", e))?.into_iter().flatten().collect())
+}
+
+fn timer_key(timer: &Timer) -> IVec {
+    IVec::from(keys::timer(timer.due, timer.run, &timer.step).as_slice())
+}
+
+fn read_timer(key: &[u8], step: &[u8]) -> Result<Timer, Error> {
+    let read = || {
+        let (due, run) = keys::read_timer(key)?;
+        let text = BorrowedStrDeserializer::<ValueError>::new(std::str::from_utf8(step).ok()?);
+        Some(Timer { due, run, step: StepId::deserialize(text).ok()? })
+    };
+    read().ok_or_else(|| error::damaged("a timer", &"its key or its step can not be read"))
+}

@@ -1,0 +1,280 @@
+//! The store: opening it, and the trait.
+
+use std::{
+    fmt,
+    fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, ready},
+};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use sled::{Db, Tree};
+use stepcell_core::{Digest, Event, RunId};
+use stepcell_store::{Append, Error, Query, RunSummary, Store, Timer, digest, store::SUBSCRIBE_LAG_MAX};
+use tokio::sync::{broadcast, oneshot};
+
+use crate::{
+    committer::Committer,
+    disk::{Device, Disk, RealDevice},
+    error,
+    files::Files,
+    folder::{self, DataDir},
+    keys,
+    mark::Mark,
+    parts::{self, Encoded},
+    queue::Queue,
+    reader::Reader,
+    view::{Generations, Known, View},
+    write::{AppendWrite, Body, Write},
+};
+
+/// sled's folder within the data folder, and its log within that.
+const FOLDER: &str = "store";
+const LOG: &str = "db";
+/// Memory for pages that are read or written again soon. Small: what is read often is what was written last, and
+/// the operating system keeps the file's pages as well.
+const CACHE_BYTES: u64 = 64 << 20;
+/// How often, and how far apart, sled's lock is tried. This process holds the data folder's lock, so whoever has
+/// sled's is a thread of sled's that has not quite ended since the store was last closed.
+const LOCK_ATTEMPTS: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// The store in a data folder. Dropping it waits until all that is queued has been written.
+pub struct SledStore {
+    queue: Arc<Queue>,
+    reader: Reader,
+    disk: Disk,
+    news: broadcast::Sender<RunId>,
+    /// Blobs that are known to be kept, so that a flow that is submitted again and again is looked up once.
+    kept: Mutex<Generations<Digest, ()>>,
+    committer: Option<JoinHandle<()>>,
+    // Behind all that uses the folder.
+    data: DataDir,
+}
+
+impl SledStore {
+    /// Opens the store, and makes it where there is none. Blocks, the longer the larger the log is.
+    pub fn open(data: &DataDir) -> Result<Self, Error> {
+        Self::open_on(data, Arc::new(RealDevice))
+    }
+
+    pub(crate) fn open_on(data: &DataDir, device: Arc<dyn Device>) -> Result<Self, Error> {
+        let disk = Disk::new(device);
+        let open = |e| error::io("open the store", &e);
+        let files = Arc::new(Files::open(data, disk.clone()).map_err(open)?);
+        let (db, log) = open_log(data, &disk)?;
+        let tree: Tree = Tree::clone(&db);
+        check_layout(&tree)?;
+        let commits = read_commits(&tree)?;
+        let (queue, view) = (Arc::new(Queue::default()), Arc::new(View::default()));
+        let news = broadcast::Sender::new(SUBSCRIBE_LAG_MAX);
+        let committer = Committer {
+            db,
+            tree: tree.clone(),
+            log,
+            mark: Mark::open(data, commits)?,
+            disk: disk.clone(),
+            files: Arc::clone(&files),
+            view: Arc::clone(&view),
+            news: news.clone(),
+            commits,
+            failed: None,
+        };
+        let served = Arc::clone(&queue);
+        let spawned = thread::Builder::new().name("store".to_owned()).spawn(move || committer.run(&served));
+        let committer = Some(spawned.map_err(|e| error::io("start the store's thread", &e))?);
+        let reader = Reader { tree, files, view };
+        Ok(Self { queue, reader, disk, news, kept: Mutex::default(), committer, data: data.clone() })
+    }
+
+    /// Queues a write; the future is done after its sync.
+    fn write(&self, body: Body) -> BoxFuture<'static, Result<(), Error>> {
+        let (done, answer) = oneshot::channel();
+        match self.queue.push(Write { body, done }) {
+            Ok(()) => async move { answer.await.unwrap_or_else(|_| Err(stopped())) }.boxed(),
+            Err(error) => ready(Err(error)).boxed(),
+        }
+    }
+
+    /// Reads on a thread that may block.
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, Error>> {
+        let reader = self.reader.clone();
+        let task = tokio::task::spawn_blocking(move || read(&reader));
+        async move {
+            task.await.unwrap_or_else(|e| match e.try_into_panic() {
+                Ok(panic) => Err(error::damaged("the store", &error::panic_text(&*panic))),
+                Err(e) => Err(Error::Io { action: "read the store", reason: e.to_string() }),
+            })
+        }
+        .boxed()
+    }
+
+    async fn put(&self, bytes: Bytes) -> Result<Digest, Error> {
+        let digest = digest::of(&bytes).await?;
+        if self.kept.lock().get(&digest).is_some() {
+            return Ok(digest);
+        }
+        let encoded = parts::encode::<Error>(|scratch| {
+            scratch.extend_from_slice(&bytes);
+            Ok(())
+        })?;
+        match encoded {
+            Encoded::Large(_) => self.read(move |reader| reader.files.put(digest, &bytes)).await?,
+            bytes => self.write(Body::Blob { digest, bytes }).await?,
+        }
+        self.kept.lock().insert(digest, ());
+        Ok(digest)
+    }
+}
+
+impl Store for SledStore {
+    fn append(&self, append: Append) -> BoxFuture<'static, Result<(), Error>> {
+        match AppendWrite::encode(append) {
+            Ok(append) => self.write(Body::Append(Box::new(append))),
+            Err(error) => ready(Err(error)).boxed(),
+        }
+    }
+
+    fn summary(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunSummary>, Error>> {
+        match self.reader.view.summary(run) {
+            Known::Is(summary) => ready(Ok(summary)).boxed(),
+            Known::Unknown => self.read(move |reader| reader.summary(run)),
+        }
+    }
+
+    fn events(&self, run: RunId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Event>, Error>> {
+        self.read(move |reader| reader.events(run, after, limit))
+    }
+
+    fn list(&self, query: Query) -> BoxFuture<'_, Result<Vec<(RunId, RunSummary)>, Error>> {
+        self.read(move |reader| reader.list(&query))
+    }
+
+    fn unfinished(&self, after: Option<RunId>, limit: usize) -> BoxFuture<'_, Result<Vec<RunId>, Error>> {
+        self.read(move |reader| reader.unfinished(after, limit))
+    }
+
+    fn due_timers(&self, now: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<Timer>, Error>> {
+        self.read(move |reader| reader.due_timers(now, limit))
+    }
+
+    fn next_timer(&self) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {
+        self.read(|reader| Ok(reader.due_timers(Timestamp::MAX, 1)?.first().map(|timer| timer.due)))
+    }
+
+    fn put_blob(&self, bytes: Bytes) -> BoxFuture<'_, Result<Digest, Error>> {
+        self.put(bytes).boxed()
+    }
+
+    fn blob(&self, digest: Digest) -> BoxFuture<'_, Result<Option<Bytes>, Error>> {
+        self.read(move |reader| reader.blob(digest))
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<RunId> {
+        self.news.subscribe()
+    }
+
+    fn syncs(&self) -> u64 {
+        self.disk.syncs()
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(committer) = self.committer.take()
+            && committer.join().is_err()
+        {
+            tracing::error!("the store's thread has panicked");
+        }
+    }
+}
+
+impl fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SledStore").field("data", &self.data).finish_non_exhaustive()
+    }
+}
+
+fn stopped() -> Error {
+    Error::Failed { reason: "the store's thread has ended".to_owned() }
+}
+
+/// Opens sled and, to sync it, its file once more; and syncs what opening has written.
+fn open_log(data: &DataDir, disk: &Disk) -> Result<(Db, File), Error> {
+    let folder = data.path().join(FOLDER);
+    let db = open_sled(&folder)?;
+    let sync = || {
+        let dir = data.subfolder(FOLDER)?;
+        let log = dir.open(LOG)?.into_std();
+        log.sync_all()?;
+        for entry in dir.entries()? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                disk.sync_file(&entry.open()?.into_std())?;
+            }
+        }
+        disk.sync_file(&folder::handle(&dir)?)?;
+        disk.sync_file(&folder::handle(data.dir())?)?;
+        Ok(log)
+    };
+    let log = sync().map_err(|e| error::io("sync the store", &e))?;
+    Ok((db, log))
+}
+
+fn open_sled(folder: &Path) -> Result<Db, Error> {
+    // sled's own background flush syncs nothing; the committer flushes each batch.
+    let config = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+    let mut attempt = 0;
+    loop {
+        // sled asserts much of what it reads.
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        match opened {
+            Ok(Ok(db)) => return Ok(db),
+            Ok(Err(error)) if is_locked(&error) && attempt < LOCK_ATTEMPTS => attempt += 1,
+            Ok(Err(error)) if is_locked(&error) => return Err(Error::InUse),
+            Ok(Err(error)) => return Err(error::sled("open the store", error)),
+            Err(panic) => return Err(error::damaged("the store", &error::panic_text(&*panic))),
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
+}
+
+/// sled tells this in words only.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(e) if e.to_string().starts_with("could not acquire lock"))
+}
+
+fn check_layout(tree: &Tree) -> Result<(), Error> {
+    let fail = |e| error::sled("read the store's layout", e);
+    match tree.get(keys::LAYOUT).map_err(fail)? {
+        Some(version) if *version == [keys::LAYOUT_VERSION] => Ok(()),
+        Some(_) => Err(error::damaged("the store", &"another version of this program has written it")),
+        // Synced with the first commit.
+        None => tree.insert(keys::LAYOUT, &[keys::LAYOUT_VERSION]).map(|_| ()).map_err(fail),
+    }
+}
+
+fn read_commits(tree: &Tree) -> Result<u64, Error> {
+    let Some(bytes) = tree.get(keys::COMMITS).map_err(|e| error::sled("read the number of commits", e))?
+    else {
+        return Ok(0);
+    };
+    let number = <[u8; 8]>::try_from(bytes.as_ref()).map(u64::from_be_bytes);
+    number.map_err(|_| error::damaged("the number of commits", &"it does not have 8 bytes"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! A disk that does as it is told.
+
+use std::{fs::File, io, sync::Arc};
+
+use parking_lot::{Condvar, Mutex};
+use tempfile::TempDir;
+
+use crate::{DataDir, SledStore, disk::Device};
+
+#[derive(Default)]
+pub(super) struct TestDevice {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Syncs stop until it opens.
+    closed: bool,
+    /// Syncs that may pass all the same.
+    passes: u64,
+    /// Syncs that have come as far as the gate.
+    arrived: u64,
+    failing: bool,
+    full: bool,
+}
+
+impl TestDevice {
+    pub(super) fn open_store(self: &Arc<Self>, folder: &TempDir) -> SledStore {
+        let device: Arc<dyn Device> = Arc::<Self>::clone(self);
+        SledStore::open_on(&DataDir::open(folder.path()).unwrap(), device).unwrap()
+    }
+
+    pub(super) fn close_gate(&self) {
+        self.state.lock().closed = true;
+    }
+
+    pub(super) fn open_gate(&self) {
+        self.state.lock().closed = false;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn let_one_through(&self) {
+        self.state.lock().passes += 1;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn fail_syncs(&self, failing: bool) {
+        self.state.lock().failing = failing;
+    }
+
+    pub(super) fn fill(&self, full: bool) {
+        self.state.lock().full = full;
+    }
+
+    /// Returns when one more sync than so far has come to the gate, begun by `begin`.
+    pub(super) fn until_sync<T>(&self, begin: impl FnOnce() -> T) -> T {
+        let before = self.state.lock().arrived;
+        let begun = begin();
+        let mut state = self.state.lock();
+        while state.arrived == before {
+            self.changed.wait(&mut state);
+        }
+        begun
+    }
+}
+
+impl Device for TestDevice {
+    fn free(&self, _: &File) -> io::Result<u64> {
+        Ok(if self.state.lock().full { 0 } else { u64::MAX })
+    }
+
+    fn sync_log(&self, log: &File) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.arrived += 1;
+        self.changed.notify_all();
+        while state.closed && state.passes == 0 {
+            self.changed.wait(&mut state);
+        }
+        state.passes = state.passes.saturating_sub(1);
+        if state.failing {
+            return Err(io::Error::other("the test says so"));
+        }
+        log.sync_data()
+    }
+
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+}

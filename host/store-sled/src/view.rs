@@ -1,0 +1,123 @@
+//! What readers are to see, where that is not what is in the tree.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    hash::Hash,
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use stepcell_core::{Digest, RunId};
+use stepcell_store::{RunSummary, Timer};
+
+/// Runs whose summaries are kept in memory; twice as many for a while. Bounds the memory for runs that are
+/// over, about half a kilobyte each.
+const HEADS_MAX: usize = 8192;
+
+/// The batch that is in the tree but not yet synced, as what was before it.
+#[derive(Default)]
+pub(crate) struct Overlay {
+    /// The runs that it changes, with their summaries of before.
+    pub(crate) runs: HashMap<RunId, Option<RunSummary>>,
+    /// Timers that it sets.
+    pub(crate) set: BTreeSet<Timer>,
+    /// Timers that it clears.
+    pub(crate) cleared: BTreeSet<Timer>,
+    /// Blobs that it adds.
+    pub(crate) blobs: HashSet<Digest>,
+}
+
+/// What is synced, for those who read while a sync goes on.
+#[derive(Default)]
+pub(crate) struct View(Mutex<Synced>);
+
+#[derive(Default)]
+struct Synced {
+    overlay: Arc<Overlay>,
+    heads: Generations<RunId, RunSummary>,
+}
+
+/// A summary, as far as it is known without the disk.
+pub(crate) enum Known {
+    Is(Option<RunSummary>),
+    Unknown,
+}
+
+impl View {
+    /// To be looked at after the tree was read. A batch that was in the tree without being synced is then either
+    /// still in here, or it has been synced meanwhile.
+    pub(crate) fn overlay(&self) -> Arc<Overlay> {
+        Arc::clone(&self.0.lock().overlay)
+    }
+
+    pub(crate) fn summary(&self, run: RunId) -> Known {
+        let mut synced = self.0.lock();
+        if let Some(before) = synced.overlay.runs.get(&run) {
+            return Known::Is(before.clone());
+        }
+        match synced.heads.get(&run) {
+            Some(summary) => Known::Is(Some(summary.clone())),
+            None => Known::Unknown,
+        }
+    }
+
+    /// Hides a batch; called before it goes into the tree.
+    pub(crate) fn begin(&self, overlay: Overlay) {
+        self.0.lock().overlay = Arc::new(overlay);
+    }
+
+    /// Shows the batch, which is synced now and has left the runs like this.
+    pub(crate) fn end(&self, runs: HashMap<RunId, RunSummary>) {
+        let mut synced = self.0.lock();
+        synced.overlay = Arc::default();
+        for (run, summary) in runs {
+            synced.heads.insert(run, summary);
+        }
+    }
+}
+
+/// A map of bounded size that forgets what was not used for long: when the newer half is full it becomes the
+/// older one, and what was in the older one is gone.
+pub(crate) struct Generations<K, V> {
+    newer: HashMap<K, V>,
+    older: HashMap<K, V>,
+}
+
+impl<K, V> Default for Generations<K, V> {
+    fn default() -> Self {
+        Self { newer: HashMap::new(), older: HashMap::new() }
+    }
+}
+
+impl<K: Eq + Hash + Copy, V> Generations<K, V> {
+    pub(crate) fn get(&mut self, key: &K) -> Option<&V> {
+        if let Some(value) = self.older.remove(key) {
+            self.insert(*key, value);
+        }
+        self.newer.get(key)
+    }
+
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        if self.newer.len() >= HEADS_MAX && !self.newer.contains_key(&key) {
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.older.remove(&key);
+        self.newer.insert(key, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_is_kept_and_the_rest_is_bounded() {
+        let mut map = Generations::default();
+        for key in 0..10 * HEADS_MAX {
+            map.insert(key, key);
+            assert_eq!(map.get(&0), Some(&0), "forgotten after {key}");
+        }
+        assert!(map.newer.len() <= HEADS_MAX && map.older.len() <= HEADS_MAX);
+        assert_eq!(map.get(&1), None);
+    }
+}
