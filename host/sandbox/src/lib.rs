@@ -2,6 +2,11 @@
 //!
 //! Read in this order.
 
+pub mod grant;
+pub mod connector;
 mod bindings;
 mod capability;
 mod cell;
+
+pub use connector::Connector;
+pub use grant::{Grant, HttpRule};

@@ -1,20 +1,177 @@
 //! Outbound HTTP: what a cell gets for `stepcell:http/http`.
 
-use crate::bindings::stepcell::http::http::{Failure, Host, Request, Response};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use stepcell_core::event::CapabilityDenied;
+
+use crate::{
+    Grant,
+    bindings::stepcell::http::http::{Failure, Header, Host, Request, Response},
+    connector::{self, Connector, Error, Target},
+    grant::METHODS,
+};
+
+/// Requests of one execution, redirects included. Protects the peers from a loop.
+const MAX_REQUESTS: u32 = 1_000;
+/// Different refusals that one execution can put into its run's log. Protects the log.
+const MAX_DENIED: usize = 32;
+/// Headers that may be given at all. The connector takes fewer; this keeps the list from being copied.
+const MAX_HEADERS: usize = 1_000;
+
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("stepcell/", env!("CARGO_PKG_VERSION")));
+
+/// They frame the message or belong to one connection. With them a step could smuggle a second request.
+const HOST_OWNED: [HeaderName; 10] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+    header::EXPECT,
+    header::PROXY_AUTHORIZATION,
+    header::PROXY_AUTHENTICATE,
+];
+const HOST_OWNED_OLD: [&str; 3] = ["keep-alive", "proxy-connection", "http2-settings"];
 
 /// What one cell may reach, and what it has used of it.
-#[derive(Debug, Default)]
-pub(crate) struct HttpAccess {}
+pub(crate) struct HttpAccess {
+    connector: Connector,
+    grant: Arc<Grant>,
+    /// The step type that refusals name.
+    kind: Arc<str>,
+    deadline: Instant,
+    pub(crate) usage: connector::Usage,
+    /// Time spent in here.
+    pub(crate) host_time: Duration,
+    /// Each refusal once.
+    pub(crate) denied: Vec<CapabilityDenied>,
+}
 
 impl HttpAccess {
-    /// Sends one request, as far as the grants admit it.
-    pub(crate) async fn send(&mut self, request: Request) -> Result<Response, Failure> {
-        Err(Failure::Denied(format!("no grant admits `{}`", request.url)))
+    /// `deadline` is the attempt's: no request outlives it.
+    pub(crate) fn new(connector: Connector, grant: Arc<Grant>, kind: Arc<str>, deadline: Instant) -> Self {
+        let usage = connector::Usage::default();
+        Self { connector, grant, kind, deadline, usage, host_time: Duration::ZERO, denied: Vec::new() }
+    }
+
+    async fn exchange(&mut self, request: Request) -> Result<connector::Response, Error> {
+        let request = self.prepare(request)?;
+        let (result, usage) = self.connector.send(request, self.grant.clone(), self.kind.clone()).await;
+        self.usage.requests += usage.requests;
+        self.usage.sent_bytes += usage.sent_bytes;
+        self.usage.received_bytes += usage.received_bytes;
+        result
+    }
+
+    fn prepare(&self, request: Request) -> Result<connector::Request, Error> {
+        let target = Target::parse(&request.url)?;
+        let invalid = |reason: String| Error::Invalid { target: target.shown(), reason };
+        let method = method(&request.method).map_err(invalid)?;
+        let headers = headers(&request.headers).map_err(invalid)?;
+        let deadline = match request.timeout_ms {
+            Some(ms) => self.deadline.min(Instant::now() + Duration::from_millis(ms.into())),
+            None => self.deadline,
+        };
+        Ok(connector::Request {
+            method,
+            target,
+            headers,
+            body: Bytes::from(request.body.unwrap_or_default()),
+            deadline: deadline.into(),
+            redirects: request.redirects,
+            requests_max: MAX_REQUESTS.saturating_sub(self.usage.requests),
+        })
+    }
+
+    /// Keeps refusals for the run's log, and says what the cell gets to hear.
+    fn fail(&mut self, error: Error) -> Failure {
+        let message = error.to_string();
+        match error {
+            Error::Denied(denied) => {
+                let text = match &denied.allow {
+                    Some(allow) => format!("{message}; this in stepcell.yaml would allow it:\n{allow}"),
+                    None => message,
+                };
+                let event = CapabilityDenied {
+                    capability: "http".to_owned(),
+                    target: denied.target,
+                    message: denied.reason,
+                    allow: denied.allow.unwrap_or_default(),
+                };
+                if self.denied.len() < MAX_DENIED && !self.denied.contains(&event) {
+                    self.denied.push(event);
+                }
+                Failure::Denied(text)
+            }
+            Error::Invalid { .. } => Failure::Invalid(message),
+            Error::Unavailable { .. } => Failure::Unavailable(message),
+            Error::Timeout { .. } => Failure::Timeout(message),
+            Error::Limit { .. } => Failure::Limit(message),
+        }
     }
 }
 
 impl Host for HttpAccess {
     async fn send(&mut self, request: Request) -> Result<Response, Failure> {
-        HttpAccess::send(self, request).await
+        let started = Instant::now();
+        let result = self.exchange(request).await;
+        self.host_time += started.elapsed();
+        result.map(response).map_err(|error| self.fail(error))
     }
 }
+
+fn method(text: &str) -> Result<Method, String> {
+    METHODS
+        .iter()
+        .find(|method| method.as_str().eq_ignore_ascii_case(text))
+        .cloned()
+        .ok_or_else(|| format!("`{}` is no method that a step can send", text.escape_debug()))
+}
+
+fn headers(given: &[Header]) -> Result<HeaderMap, String> {
+    if given.len() > MAX_HEADERS {
+        return Err(format!("it has more than {MAX_HEADERS} headers"));
+    }
+    let mut headers = HeaderMap::with_capacity(given.len() + 4);
+    for Header { name, value } in given {
+        let shown = name.escape_debug();
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("`{shown}` is no name of a header"))?;
+        if HOST_OWNED.contains(&name) || HOST_OWNED_OLD.contains(&name.as_str()) {
+            return Err(format!("the header `{name}` is set by the host"));
+        }
+        // The value may be a secret: it is not repeated.
+        let value = HeaderValue::from_bytes(value.as_bytes())
+            .map_err(|_| format!("the value of the header `{name}` holds a line break or control character"))?;
+        headers.append(name, value);
+    }
+    headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
+    Ok(headers)
+}
+
+fn response(response: connector::Response) -> Response {
+    let headers = response
+        .headers
+        .iter()
+        .map(|(name, value)| Header { name: name.as_str().to_owned(), value: text(value.as_bytes()) })
+        .collect();
+    Response { status: response.status.as_u16(), headers, body: response.body, url: response.url.into() }
+}
+
+/// UTF-8, or else Latin-1: what a header's bytes once meant.
+fn text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().copied().map(char::from).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

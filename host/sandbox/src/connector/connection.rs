@@ -1,0 +1,170 @@
+//! One HTTP/1.1 connection, driven by whoever uses it. There is no task beside it: a call then costs no
+//! hand-over between threads, and dropping the call closes the connection.
+
+use std::{future::poll_fn, net::IpAddr, pin::Pin, task::Poll};
+
+use bytes::Bytes;
+use http::{Request, Response, response};
+use http_body::Body as _;
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::OwnedSemaphorePermit,
+    time::Instant,
+};
+
+use super::{
+    Target,
+    target::{Host, Scheme},
+};
+
+/// Headers of a response. Protects the host's memory.
+const MAX_HEADERS: usize = 128;
+/// Bytes of a response's head, of its trailers, and of what is read ahead. Protects the host's memory.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+/// What is set aside for a body before it comes: a peer that lies about its length costs no more than this.
+const MAX_RESERVED_BYTES: usize = 256 << 10;
+
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+pub(super) type Io = Box<dyn Stream>;
+
+/// What a connection can be used for. The address it goes to is checked beside it, each time anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    scheme: Scheme,
+    host: Host,
+    port: u16,
+}
+
+impl Key {
+    pub(super) fn of(target: &Target) -> Self {
+        Self { scheme: target.scheme(), host: target.host().clone(), port: target.port() }
+    }
+}
+
+pub(super) struct Connection {
+    pub(super) key: Key,
+    pub(super) address: IpAddr,
+    pub(super) idle_since: Instant,
+    sender: SendRequest<Full<Bytes>>,
+    driver: http1::Connection<TokioIo<Io>, Full<Bytes>>,
+    /// The driver has ended and must not be polled again.
+    ended: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// How an exchange broke.
+pub(super) enum Broken {
+    /// Nothing was written: the connection had been closed before.
+    BeforeSending,
+    /// Something may have been written, nothing came back.
+    BeforeResponse(hyper::Error),
+    /// The response had begun.
+    InResponse(hyper::Error),
+    /// The head or the body is larger than allowed.
+    TooLarge(&'static str),
+}
+
+impl Broken {
+    fn after_sending(error: hyper::Error) -> Self {
+        if error.is_parse_too_large() {
+            Self::TooLarge("head")
+        } else if error.is_parse() {
+            Self::InResponse(error)
+        } else {
+            Self::BeforeResponse(error)
+        }
+    }
+}
+
+impl Connection {
+    pub(super) async fn start(
+        key: Key,
+        address: IpAddr,
+        io: Io,
+        permit: OwnedSemaphorePermit,
+    ) -> hyper::Result<Self> {
+        let (sender, driver) = http1::Builder::new()
+            .max_headers(MAX_HEADERS)
+            .max_header_size(MAX_HEAD_BYTES)
+            .max_buf_size(MAX_HEAD_BYTES)
+            .handshake(TokioIo::new(io))
+            .await?;
+        let idle_since = Instant::now();
+        Ok(Self { key, address, idle_since, sender, driver, ended: false, _permit: permit })
+    }
+
+    /// Whether a request may go out now. Notices that the peer has closed an idle connection.
+    pub(super) async fn ready(&mut self) -> bool {
+        poll_fn(|cx| {
+            self.turn(cx);
+            let ready = !self.ended && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())));
+            Poll::Ready(ready)
+        })
+        .await
+    }
+
+    /// Sends the request and waits for the head of the response.
+    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Broken> {
+        let sent = self.sender.try_send_request(request);
+        match self.drive(sent).await {
+            Ok(response) => Ok(response),
+            Err(mut error) => Err(match error.take_message() {
+                Some(_unsent) => Broken::BeforeSending,
+                None => Broken::after_sending(error.into_error()),
+            }),
+        }
+    }
+
+    /// Reads the whole body, at most `max` bytes of it; `received` counts, also where it breaks.
+    pub(super) async fn read(
+        &mut self,
+        response: Response<Incoming>,
+        max: usize,
+        received: &mut u64,
+    ) -> Result<(response::Parts, Vec<u8>), Broken> {
+        let (head, mut body) = response.into_parts();
+        let expected = body.size_hint().exact().unwrap_or(0);
+        if expected > max as u64 {
+            return Err(Broken::TooLarge("body"));
+        }
+        let mut whole = Vec::with_capacity(usize::try_from(expected).unwrap_or(max).min(MAX_RESERVED_BYTES));
+        while let Some(frame) = self.drive(poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await {
+            // Trailers are dropped: nothing asks for them.
+            let Ok(data) = frame.map_err(Broken::InResponse)?.into_data() else { continue };
+            *received += data.len() as u64;
+            if whole.len() + data.len() > max {
+                return Err(Broken::TooLarge("body"));
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok((head, whole))
+    }
+
+    /// Runs the connection for as long as `work` needs it.
+    async fn drive<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(done);
+            }
+            self.turn(cx);
+            // Most often the driver has just brought what `work` waits for; its wake-up would be a detour.
+            work.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    fn turn(&mut self, cx: &mut std::task::Context<'_>) {
+        if !self.ended && Pin::new(&mut self.driver).poll(cx).is_ready() {
+            // An error reaches the request too, where there is one.
+            self.ended = true;
+        }
+    }
+}
