@@ -1,0 +1,233 @@
+//! Every refusal that a client sees: problem+json (RFC 9457) with a stable `code`.
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
+use serde::Serialize;
+use stepcell_core::{Failure, Fault, problem::Problem as FlowProblem};
+use stepcell_engine::Error;
+
+const CONTENT: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// An answer that says no: which thing, why, and what to do now.
+///
+/// It carries only text that is meant for the client; what the store or the system said goes to the host's log.
+#[derive(Debug)]
+pub struct Problem(Box<Body>);
+
+/// What every handler gives back.
+pub(crate) type Result<T> = std::result::Result<T, Problem>;
+
+#[derive(Debug, Serialize)]
+struct Body {
+    /// Always `about:blank`: the `code` tells problems apart.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    #[serde(serialize_with = "as_number")]
+    status: StatusCode,
+    code: Cow<'static, str>,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FlowProblem>,
+    /// Finds the cause of an internal error in the host's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
+
+impl Problem {
+    /// A problem; `detail` is one sentence, lower case, no full stop.
+    pub(crate) fn new(
+        status: StatusCode,
+        code: impl Into<Cow<'static, str>>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self(Box::new(Body {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status,
+            code: code.into(),
+            detail: detail.into(),
+            hint: None,
+            errors: Vec::new(),
+            request_id: None,
+        }))
+    }
+
+    /// Says what to do now.
+    #[must_use]
+    pub(crate) fn with_hint(mut self, hint: impl Into<Option<String>>) -> Self {
+        self.0.hint = hint.into();
+        self
+    }
+
+    /// Says where in the body.
+    #[must_use]
+    pub(crate) fn with_errors(mut self, errors: Vec<FlowProblem>) -> Self {
+        self.0.errors = errors;
+        self
+    }
+
+    /// The host's own fault: `cause` goes to the log, under an id that the client is given.
+    pub(crate) fn internal(
+        code: &'static str,
+        detail: impl Into<String>,
+        cause: &dyn std::fmt::Display,
+    ) -> Self {
+        let request_id = uuid::Uuid::now_v7().to_string();
+        tracing::error!(code, request_id, error = %cause, "request failed");
+        let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, detail);
+        problem.0.request_id = Some(request_id);
+        problem
+    }
+
+    /// A query string that asks for what there is not.
+    pub(crate) fn query(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
+    }
+
+    /// A flow that can not run; no run was created.
+    pub(crate) fn flow(errors: Vec<FlowProblem>) -> Self {
+        let detail = match errors.len() {
+            1 => "the flow has an error".to_owned(),
+            count => format!("the flow has {count} errors"),
+        };
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_flow", detail).with_errors(errors)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(&self.0).unwrap()
+    }
+}
+
+impl From<Error> for Problem {
+    /// The one place where the engine's errors become statuses.
+    fn from(error: Error) -> Self {
+        let (code, hint) = (error.code(), error.hint());
+        let status = match &error {
+            Error::NoSuchRun(_) | Error::NoSuchStep { .. } => StatusCode::NOT_FOUND,
+            Error::Finished { .. } | Error::NotWaiting { .. } | Error::PluginGone { .. } => {
+                StatusCode::CONFLICT
+            }
+            Error::InvalidInput(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Store(stepcell_store::Error::Full) => StatusCode::INSUFFICIENT_STORAGE,
+            Error::Store(cause) => {
+                return Self::internal(code, "the store could not do it; nothing was acknowledged", cause)
+                    .with_hint(hint);
+            }
+            Error::Damaged { run, .. } => {
+                return Self::internal(code, format!("the log of run `{run}` is damaged"), &error)
+                    .with_hint(hint);
+            }
+        };
+        let detail = match &error {
+            Error::Store(cause) => cause.to_string(),
+            _ => error.to_string(),
+        };
+        let problem = Self::new(status, code, detail).with_hint(hint);
+        match error {
+            Error::InvalidInput(errors) => problem.with_errors(errors),
+            _ => problem,
+        }
+    }
+}
+
+impl Problem {
+    /// A plugin that the host did not take or remove.
+    pub(crate) fn plugin(failure: Failure) -> Self {
+        let status = match failure.fault {
+            Fault::Config | Fault::Limit | Fault::Failed | Fault::Timeout => StatusCode::UNPROCESSABLE_ENTITY,
+            Fault::Denied => StatusCode::FORBIDDEN,
+            Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let code = failure.code.map_or(Cow::Borrowed("plugin_refused"), Cow::Owned);
+        Self::new(status, code, failure.message).with_hint(failure.hint)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.0.status;
+        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, CONTENT);
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+fn as_number<S: serde::Serializer>(
+    status: &StatusCode,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stepcell_core::{RunId, run::RunStatus};
+
+    fn run() -> RunId {
+        RunId::from_bytes([1; 16])
+    }
+
+    #[track_caller]
+    fn check(error: Error, status: u16, code: &str) {
+        let json = Problem::from(error).to_json();
+        assert_eq!(
+            (json["status"].as_u64(), json["code"].as_str()),
+            (Some(status.into()), Some(code)),
+            "{json}"
+        );
+    }
+
+    #[test]
+    fn errors_of_the_engine_have_their_status() {
+        check(Error::NoSuchRun(run()), 404, "no_such_run");
+        check(Error::NoSuchStep { run: run(), step: "x".to_owned() }, 404, "no_such_step");
+        check(Error::Finished { run: run(), status: RunStatus::Failed }, 409, "run_finished");
+        check(Error::InvalidInput(Vec::new()), 422, "invalid_input");
+        check(Error::Busy { active: 1 }, 429, "too_many_runs");
+        check(Error::Stopping, 503, "stopping");
+        check(Error::Store(stepcell_store::Error::Full), 507, "disk_full");
+    }
+
+    #[test]
+    fn what_the_system_said_stays_in_the_log() {
+        let reason = "permission denied: /secret".to_owned();
+        let json =
+            Problem::from(Error::Store(stepcell_store::Error::Io { action: "reading", reason })).to_json();
+        assert_eq!((&json["status"], &json["code"]), (&500.into(), &"store_failed".into()));
+        assert!(!json.to_string().contains("secret"), "{json}");
+        assert!(json["request_id"].is_string(), "{json}");
+    }
+
+    #[test]
+    fn problems_are_rfc_9457() {
+        let problem = Problem::flow(vec![FlowProblem {
+            path: "steps[0].type".to_owned(),
+            line: 3,
+            column: 11,
+            code: "unknown_type",
+            message: "no file provides the step type `tranform`".to_owned(),
+            hint: Some("did you mean `transform`?".to_owned()),
+        }]);
+        insta::assert_json_snapshot!(problem.to_json());
+        let response = problem.into_response();
+        assert_eq!(response.status(), 422);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+    }
+}
