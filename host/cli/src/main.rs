@@ -1,1 +1,7 @@
-fn main() {}
+//! The `stepcell` binary; everything is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stepcell_cli::main()
+}

@@ -1,0 +1,180 @@
+//! A server's HTTP API, as the commands call it.
+
+mod follow;
+mod refusal;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
+use serde::{Serialize, de::DeserializeOwned};
+use stepcell_core::{Event, RunId};
+
+use crate::{
+    args::ServerArgs,
+    config::{Config, Flags},
+    error::Error,
+};
+
+/// The largest answer that is read, in bytes: a run with its outputs. Protects memory from a peer that is no
+/// stepcell server.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// How long connecting may take.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long a call may take, answer included. Waiting for a run is a stream of its own, without this limit.
+const CALL_TIME: Duration = Duration::from_secs(60);
+
+/// Calls one server.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Arc<Url>,
+}
+
+impl Client {
+    /// For the server that the flags, the environment or the config name; a config beside `flow` is found.
+    /// Connects to nothing yet.
+    pub fn new(args: &ServerArgs, flow: Option<&Path>) -> Result<Self, Error> {
+        let base = match &args.url {
+            Some(text) => base(text)?,
+            None => {
+                let flags = Flags { config: args.config.clone(), ..Flags::default() };
+                let listen = Config::load(&flags, flow)?.listen;
+                base(&format!("http://{listen}"))?
+            }
+        };
+        // The server is named outright: a proxy that is set up for browsing would only see what is not its business.
+        let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIME).build();
+        let http = http.map_err(|error| Error::system("the HTTP client can not be started", error))?;
+        Ok(Self { http, base: Arc::new(base) })
+    }
+
+    /// Where the server is.
+    pub fn url(&self) -> &Url {
+        &self.base
+    }
+
+    /// `GET` of a path below `/api/v1`, read as JSON.
+    pub async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> Result<T, Error> {
+        let text = self.get_text(path, query).await?;
+        self.read(&text)
+    }
+
+    /// `GET` of a path below `/api/v1`, as text.
+    pub async fn get_text(&self, path: &[&str], query: &[(&str, String)]) -> Result<String, Error> {
+        self.call(self.request(Method::GET, path, query).timeout(CALL_TIME)).await
+    }
+
+    /// `POST` of JSON to a path below `/api/v1`; the answer is read as JSON.
+    pub async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, Error> {
+        let text = self.call(self.request(Method::POST, path, &[]).json(body).timeout(CALL_TIME)).await?;
+        self.read(&text)
+    }
+
+    /// A run's events past `after`, handed to `on_event` as they happen, until the run has ended. A stream that
+    /// breaks is taken up again where it was.
+    pub async fn follow(
+        &self,
+        run: RunId,
+        after: u64,
+        on_event: impl FnMut(Event) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        follow::events(self, run, after, on_event).await
+    }
+
+    fn request(&self, method: Method, path: &[&str], query: &[(&str, String)]) -> RequestBuilder {
+        let mut url = Url::clone(&self.base);
+        // Never an error: `base` refused URLs that have no path.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.http.request(method, url)
+    }
+
+    async fn call(&self, request: RequestBuilder) -> Result<String, Error> {
+        let response = self.send(request).await?;
+        let status = response.status();
+        let text = self.body(response).await?;
+        if status.is_success() { Ok(text) } else { Err(refusal::error(status, &text, &self.base)) }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
+        let accept = (header::ACCEPT, "application/json, application/problem+json, text/plain");
+        request.header(accept.0, accept.1).send().await.map_err(|error| self.unreachable(error))
+    }
+
+    async fn body(&self, mut response: Response) -> Result<String, Error> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(error))? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                let reason = anyhow::anyhow!("it is over {ANSWER_BYTES_MAX} bytes");
+                return Err(Error::system(format!("the answer of {} is too large", self.base), reason));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Reads an answer, or a part of one.
+    pub fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Error> {
+        serde_json::from_str(text).map_err(|error| {
+            Error::system(format!("the answer of {} is not what this version understands", self.base), error)
+                .or_hint("check that `--url` names a stepcell server of the same version")
+        })
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> Error {
+        // The URL is named already, and the client would name it again with the path.
+        Error::system(format!("the server at {} can not be reached", self.base), error.without_url())
+            .or_hint("start it with `stepcell serve`, or name another with `--url`")
+    }
+}
+
+/// A server's address: `http://HOST:PORT`, or with a path that a proxy has put before it.
+fn base(text: &str) -> Result<Url, Error> {
+    let invalid = |why: &str| {
+        let message = format!("`{text}` is not the URL of a server: {why}");
+        Error::call("url_invalid", message, "write it as `http://127.0.0.1:7420`")
+    };
+    let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
+    match url.scheme() {
+        "http" if url.query().is_none() && url.fragment().is_none() => Ok(url),
+        "http" => Err(invalid("it has a query or a fragment")),
+        _ => Err(invalid("only http is spoken")),
+    }
+}
+
+/// Whether the same call may succeed later.
+fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        assert_eq!(base(text).ok().as_ref().map(Url::as_str), expected, "{text}");
+    }
+
+    #[test]
+    fn servers_are_plain_http_urls() {
+        check("http://127.0.0.1:7420", Some("http://127.0.0.1:7420/"));
+        check("http://[::1]:7420/proxy", Some("http://[::1]:7420/proxy"));
+        check("127.0.0.1:7420", None);
+        check("https://example.com", None);
+        check("http://a/?b", None);
+        check("mailto:a@b", None);
+    }
+
+    #[test]
+    fn paths_are_put_behind_the_base_and_escaped() {
+        let args = ServerArgs { url: Some("http://h:1/p/".to_owned()), config: None };
+        let client = Client::new(&args, None).unwrap();
+        let request = client.request(Method::GET, &["runs", "a/b?"], &[("after", "3".to_owned())]);
+        assert_eq!(request.build().unwrap().url().as_str(), "http://h:1/p/api/v1/runs/a%2Fb%3F?after=3");
+    }
+}

@@ -1,0 +1,79 @@
+//! `serve`: the HTTP API over a store that lasts.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::net::TcpListener;
+
+use crate::{
+    args::{Global, HostArgs},
+    config::{Config, Flags},
+    error::Error,
+    host::Host,
+    logging,
+    output::Output,
+    signals,
+};
+
+/// Serves the HTTP API until it is told to stop.
+///
+/// Prints one line when it listens. Runs are kept in the data folder: those that were under way when a server
+/// stopped, or was killed, go on when the next one starts. SIGTERM and Ctrl-C stop it once open requests are
+/// answered.
+///
+/// stepcell serve --listen 127.0.0.1:0 --data /var/lib/stepcell
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The address and port [default: 127.0.0.1:7420].
+    ///
+    /// Port 0 takes a free one, which the line on stdout names. Only loopback addresses are served: there are
+    /// no tokens yet that could keep strangers out. STEPCELL_LISTEN means the same.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// The folder for runs and the host key [default: ./stepcell-data].
+    ///
+    /// One server at a time can use it. STEPCELL_DATA means the same.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub host: HostArgs,
+}
+
+impl Serve {
+    pub async fn run(self, global: &Global) -> Result<(), Error> {
+        logging::start(global, "info", None)?;
+        let flags = Flags { listen: self.listen, data: self.data, ..Flags::from(&self.host) };
+        let config = Config::load(&flags, None)?;
+        if !config.listen.ip().is_loopback() {
+            return Err(Error::call(
+                "listen_refused",
+                format!("`{}` is not a loopback address, and nothing would keep strangers out", config.listen),
+                format!("listen on `127.0.0.1:{}`, behind a proxy that lets only your people in", config.listen.port()),
+            ));
+        }
+        // Signals count from here on, so that none ends the process while the store is being opened.
+        let mut stop = signals::Stop::listen()?;
+        let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+            Error::system(format!("`{}` can not be listened on", config.listen), error)
+                .or_hint("stop what listens there, or take another port with `--listen 127.0.0.1:0`")
+        })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Error::system("the listener has no address", error))?;
+        let host = Host::lasting(&config, global).await?;
+        announce(Output::new(global.output), &format!("http://{address}"))?;
+        let served = stepcell_api::serve(listener, host.api(), async move { stop.asked().await }).await;
+        tracing::info!("stopping");
+        host.shutdown().await;
+        served.map_err(|error| Error::system("serving ended", error))
+    }
+}
+
+/// The one line on stdout: whoever started the server learns from it that requests are answered, and where.
+fn announce(output: Output, url: &str) -> Result<(), Error> {
+    if output.is_json() {
+        output.json(&serde_json::json!({ "listening": url }))
+    } else {
+        output.text(&format!("listening on {url}\n"))
+    }
+}

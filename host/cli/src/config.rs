@@ -1,0 +1,122 @@
+//! The config file, the environment and the flags, made into one [`Config`]. Nothing else reads them.
+
+mod document;
+mod file;
+mod grants;
+pub mod interpolate;
+mod locate;
+mod reader;
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use stepcell_core::Limits;
+use stepcell_sandbox::Grant;
+
+use self::interpolate::Variables;
+use crate::{args::HostArgs, error::Error};
+
+/// The name that is looked for beside the flow and in the current folder.
+pub const FILE_NAME: &str = "stepcell.yaml";
+
+/// Where the server listens unless told otherwise.
+pub const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::V4(std::net::SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7420));
+
+/// Everything that can be configured, with defaults filled in and paths that hold from the current folder.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it came from, for messages.
+    pub file: Option<PathBuf>,
+    pub listen: SocketAddr,
+    /// Runs, blobs and the host key.
+    pub data: PathBuf,
+    pub store: StoreKind,
+    pub plugins: Vec<PathBuf>,
+    /// Of one execution.
+    pub limits: Limits,
+    /// By step type.
+    pub grants: BTreeMap<String, Grant>,
+}
+
+/// Where runs are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StoreKind {
+    #[default]
+    Sled,
+    Memory,
+}
+
+/// What the flags say; they win over the environment, which wins over the file.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    pub config: Option<PathBuf>,
+    pub listen: Option<String>,
+    pub data: Option<PathBuf>,
+    pub plugins: Vec<PathBuf>,
+}
+
+impl From<&HostArgs> for Flags {
+    fn from(args: &HostArgs) -> Self {
+        Self { config: args.config.clone(), plugins: args.plugins.clone(), ..Self::default() }
+    }
+}
+
+impl Config {
+    /// Reads the file and lays the environment and the flags over it. `flow` is the flow file that the command
+    /// is about: a config file beside it is found.
+    pub fn load(flags: &Flags, flow: Option<&Path>) -> Result<Self, Error> {
+        Self::load_with(flags, flow, &|name| std::env::var(name).ok())
+    }
+
+    fn load_with(flags: &Flags, flow: Option<&Path>, variables: &Variables<'_>) -> Result<Self, Error> {
+        let found = locate::file(flags.config.as_deref(), flow, variables)?;
+        let file = found.as_deref().map(|path| file::read(path, variables)).transpose()?.unwrap_or_default();
+        let listen = match flags.listen.clone().map(|text| ("--listen", text)) {
+            Some(given) => Some(given),
+            None => variables("STEPCELL_LISTEN").map(|text| ("STEPCELL_LISTEN", text)),
+        };
+        let listen = listen.map(|(source, text)| address(source, &text)).transpose()?;
+        let plugins = match flags.plugins.as_slice() {
+            [] => variables("STEPCELL_PLUGINS").map(|text| std::env::split_paths(&text).collect()),
+            folders => Some(folders.to_vec()),
+        };
+        let data = flags.data.clone().or_else(|| variables("STEPCELL_DATA").map(PathBuf::from));
+        Ok(Self {
+            listen: listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            data: data.or(file.data).unwrap_or_else(|| PathBuf::from("stepcell-data")),
+            store: file.store.unwrap_or_default(),
+            plugins: plugins.or(file.plugins).unwrap_or_else(default_plugins),
+            limits: file.limits,
+            grants: file.grants,
+            file: found,
+        })
+    }
+}
+
+/// `./plugins` where it is there. A folder that nobody named is not missed.
+fn default_plugins() -> Vec<PathBuf> {
+    let folder = PathBuf::from("plugins");
+    if folder.is_dir() { vec![folder] } else { Vec::new() }
+}
+
+fn address(source: &str, text: &str) -> Result<SocketAddr, Error> {
+    let invalid = || format!("`{text}` in `{source}` is no address with a port");
+    parse_address(text).map_err(|hint| Error::call("listen_invalid", invalid(), hint))
+}
+
+/// An IP address and a port; `localhost` is the one name that needs no look-up. The error is what to write.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let address = match text.strip_prefix("localhost:") {
+        Some(port) => port.parse().ok().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        None => text.parse().ok(),
+    };
+    let hint = "write an IP address and a port, such as `127.0.0.1:7420`; port 0 takes a free one";
+    address.ok_or_else(|| hint.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! The files and texts that the user names: flows and inputs.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use stepcell_core::{
+    Json,
+    flow::MAX_FLOW_BYTES,
+    parse::{self, Document, Format, Parsed},
+};
+
+use crate::{args::InputArgs, error::Error, listing::Listing};
+
+/// The largest input that is read, in bytes. Protects memory from an endless stdin; a server has a limit of its
+/// own for the whole body.
+const INPUT_BYTES_MAX: usize = 16 << 20;
+
+/// A flow as it stands in its file.
+#[derive(Debug)]
+pub struct FlowText {
+    /// As the user named it.
+    pub name: String,
+    pub text: String,
+    pub format: Format,
+}
+
+impl FlowText {
+    /// Reads a flow file, JSON where its name says so, else YAML.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let hint = "name a flow file, such as `examples/order-intake.yaml`";
+        let name = path.display().to_string();
+        let text = File::open(path).and_then(|file| read_text(file, MAX_FLOW_BYTES));
+        let text = text.map_err(|error| unreadable(&name, &error, hint))?;
+        Ok(Self { name, text, format: format_of(path) })
+    }
+
+    /// The flow, or everything that is wrong with its text.
+    pub fn parse(&self) -> Result<Parsed, Error> {
+        parse::parse(&self.text, self.format)
+            .map_err(|problems| Error::Problems(Listing::new(self.name.clone(), problems)))
+    }
+}
+
+/// JSON where the name ends in `.json`, else YAML, of which JSON is nearly a part.
+fn format_of(path: &Path) -> Format {
+    let json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    if json { Format::Json } else { Format::Yaml }
+}
+
+/// The input of a run: what was given, else `{}`.
+pub fn input(args: &InputArgs) -> Result<Json, Error> {
+    let hint = "name a JSON or YAML file, or `-` for stdin";
+    let text = match (&args.input, &args.input_file) {
+        (Some(text), _) => Ok(text.clone()),
+        (None, Some(path)) if path.as_os_str() == "-" => read_text(io::stdin().lock(), INPUT_BYTES_MAX),
+        (None, Some(path)) => File::open(path).and_then(|file| read_text(file, INPUT_BYTES_MAX)),
+        (None, None) => return Ok(Json::from(serde_json::json!({}))),
+    };
+    let name = name(args);
+    let text = text.map_err(|error| unreadable(&name, &error, hint))?;
+    value(&name, &text)
+}
+
+/// Where the input comes from, for messages.
+pub fn name(args: &InputArgs) -> String {
+    match &args.input_file {
+        Some(path) if path.as_os_str() == "-" => "stdin".to_owned(),
+        Some(path) => path.display().to_string(),
+        None => "--input".to_owned(),
+    }
+}
+
+/// JSON is taken as it is; what is no JSON is read as YAML, in the same way as a flow.
+fn value(name: &str, text: &str) -> Result<Json, Error> {
+    if let Ok(json) = Json::parse(text.trim().to_owned()) {
+        return Ok(json);
+    }
+    Document::read(text, Format::Yaml, INPUT_BYTES_MAX)
+        .map(|document| Json::from(document.value()))
+        .map_err(|problems| Error::Problems(Listing::new(name, problems)))
+}
+
+fn read_text(source: impl Read, bytes_max: usize) -> io::Result<String> {
+    let mut text = String::new();
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    source.take(limit).read_to_string(&mut text)?;
+    if text.len() > bytes_max {
+        let message = format!("it has more than {} bytes", bytes_max);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
+}
+
+fn unreadable(name: &str, error: &io::Error, hint: &str) -> Error {
+    Error::call("file_unreadable", format!("`{name}` can not be read: {error}"), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let args = InputArgs { input: Some(text.to_owned()), input_file: None };
+        assert_eq!(input(&args).unwrap().to_string(), expected);
+    }
+
+    #[test]
+    fn inputs_are_json_or_yaml() {
+        check(r#"{"id": "A-17"}"#, r#"{"id": "A-17"}"#);
+        check("id: A-17\nlines: [1, 2.5]", r#"{"id":"A-17","lines":[1,2.5]}"#);
+        check("17", "17");
+    }
+
+    #[test]
+    fn no_input_is_an_empty_object() {
+        assert_eq!(input(&InputArgs::default()).unwrap().text(), "{}");
+    }
+
+    #[test]
+    fn broken_inputs_are_listed_with_their_place() {
+        let args = InputArgs { input: Some("{a: [}".to_owned()), input_file: None };
+        let Err(Error::Problems(listing)) = input(&args) else { panic!("accepted") };
+        assert_eq!(listing.file, "--input");
+        assert_eq!(listing.errors.first().map(|entry| entry.line), Some(1));
+    }
+
+    #[test]
+    fn too_much_text_is_refused() {
+        let error = read_text(io::repeat(b'x'), 10).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn only_json_files_are_read_as_json() {
+        assert_eq!(format_of(Path::new("a/flow.JSON")), Format::Json);
+        assert_eq!(format_of(Path::new("flow.yaml")), Format::Yaml);
+        assert_eq!(format_of(Path::new("flow")), Format::Yaml);
+    }
+}

@@ -1,0 +1,176 @@
+//! The parts wired together: a store, a sandbox, an engine, and the API over them.
+
+mod folders;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use stepcell_api::Api;
+use stepcell_core::Catalog;
+use stepcell_engine::{Engine, PluginInfo, PluginState, Plugins, StepRunner};
+use stepcell_sandbox::{Compiler, Options, Sandbox};
+use stepcell_store::{MemoryStore, SharedStore};
+use stepcell_store_sled::{DataDir, SledStore};
+
+use crate::{
+    args::Global,
+    config::{Config, StoreKind},
+    error::Error,
+    output::note,
+    text,
+};
+
+/// How long loading may take before the user is told what it waits for. A warm cache takes far less.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The plugins of the folders, without an engine.
+#[derive(Clone)]
+pub struct PluginSet {
+    sandbox: Arc<Sandbox>,
+}
+
+impl PluginSet {
+    /// Starts loading the folders as they are now; later changes are not looked for.
+    pub async fn load(config: &Config, global: &Global) -> Result<Self, Error> {
+        Self::start(options(config, global, fresh_key(), false)?).await
+    }
+
+    async fn start(options: Options) -> Result<Self, Error> {
+        let sandbox = Sandbox::start(options).await.map_err(|error| {
+            let hint = error.hint();
+            Error::System { message: "the sandbox can not be started".to_owned(), hint, source: Some(error.into()) }
+        })?;
+        Ok(Self { sandbox })
+    }
+
+    /// Waits until every file is in the catalog or refused, and names those that are refused.
+    pub async fn settled(&self) {
+        let settled = self.sandbox.settled();
+        tokio::pin!(settled);
+        if tokio::time::timeout(PATIENCE, &mut settled).await.is_err() {
+            let files = self.list().into_iter().filter(|file| file.state == PluginState::Loading);
+            let files: Vec<String> = files.map(|file| text::line(&file.file)).collect();
+            note(&format!("compiling for the first time, then kept: {}", files.join(", ")));
+            settled.await;
+        }
+        for file in self.list() {
+            if let PluginState::Refused { reason, hint } = &file.state {
+                note(&format!("warning: `{}` is refused: {}", text::line(&file.file), text::line(reason)));
+                for line in hint.iter().flat_map(|hint| hint.lines()) {
+                    note(&format!("  hint: {}", text::line(line)));
+                }
+            }
+        }
+    }
+
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.sandbox.catalog()
+    }
+
+    pub fn list(&self) -> Vec<PluginInfo> {
+        self.sandbox.list()
+    }
+}
+
+/// Everything that runs flows in this process.
+pub struct Host {
+    plugins: PluginSet,
+    engine: Engine,
+}
+
+impl Host {
+    /// For one command: runs end with the process.
+    pub async fn in_memory(config: &Config, global: &Global) -> Result<Self, Error> {
+        let plugins = PluginSet::load(config, global).await?;
+        Self::over(Arc::new(MemoryStore::new()), plugins).await
+    }
+
+    /// For a server: the folders are watched, and runs are kept where the config says.
+    pub async fn lasting(config: &Config, global: &Global) -> Result<Self, Error> {
+        let (store, host_key): (SharedStore, _) = match config.store {
+            StoreKind::Memory => (Arc::new(MemoryStore::new()), fresh_key()),
+            StoreKind::Sled => {
+                let (store, host_key) = open_store(config).await?;
+                (Arc::new(store), host_key)
+            }
+        };
+        let plugins = PluginSet::start(options(config, global, host_key, true)?).await?;
+        Self::over(store, plugins).await
+    }
+
+    async fn over(store: SharedStore, plugins: PluginSet) -> Result<Self, Error> {
+        let engine = Engine::start(stepcell_engine::Options::new(store, plugins.sandbox.clone())).await;
+        Ok(Self { plugins, engine: engine.map_err(Error::engine)? })
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub fn plugins(&self) -> &PluginSet {
+        &self.plugins
+    }
+
+    /// The HTTP API of this host.
+    pub fn api(&self) -> Api {
+        Api::new(stepcell_api::Options {
+            engine: self.engine.clone(),
+            runner: self.plugins.sandbox.clone(),
+            plugins: self.plugins.sandbox.clone(),
+            hosts: Vec::new(),
+        })
+    }
+
+    /// Stops driving runs. Those under way go on at the next start, where the store lasts.
+    pub async fn shutdown(self) {
+        self.engine.shutdown().await;
+    }
+}
+
+/// What one file is, checked as if it lay in a plugin folder.
+pub async fn inspect(file: &Path, config: &Config, global: &Global) -> Result<PluginInfo, Error> {
+    let options = options(config, global, fresh_key(), false)?;
+    stepcell_sandbox::inspect(file, options).await.map_err(|error| {
+        Error::call(
+            "plugin_unreadable",
+            format!("`{}` can not be inspected: {error}", file.display()),
+            "name a `.wasm` file",
+        )
+    })
+}
+
+async fn open_store(config: &Config) -> Result<(SledStore, [u8; 32]), Error> {
+    let path = config.data.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let data = DataDir::open(&path)?;
+        let key = data.host_key()?;
+        Ok((SledStore::open(&data)?, key))
+    });
+    let opened: Result<_, stepcell_store::Error> =
+        opened.await.map_err(|error| Error::system("opening the store was cut short", error))?;
+    opened.map_err(|error| {
+        let hint = error.hint().unwrap_or("name a folder that this user may write to with `--data`");
+        let message = format!("the data folder `{}` can not be opened", config.data.display());
+        Error::system(message, error).or_hint(hint)
+    })
+}
+
+fn options(config: &Config, global: &Global, host_key: [u8; 32], watch: bool) -> Result<Options, Error> {
+    let program = std::env::current_exe()
+        .map_err(|error| Error::system("this program can not find its own file, which compiles plugins", error))?;
+    Ok(Options {
+        folders: config.plugins.clone(),
+        builtins: folders::builtins(&program),
+        cache: folders::cache(global.cache.as_deref())?,
+        host_key,
+        limits: config.limits,
+        grants: config.grants.clone(),
+        compiler: Compiler { program, args: vec!["compile-plugin".into()] },
+        watch,
+        connector: stepcell_sandbox::connector::Options::default(),
+    })
+}
+
+/// For runs that end with the process: nobody asks for the same randomness again.
+fn fresh_key() -> [u8; 32] {
+    rand::random()
+}

@@ -1,0 +1,132 @@
+//! A run as it goes, on stderr: a tree at a terminal, plain lines elsewhere.
+
+mod ending;
+mod step_line;
+mod tree;
+
+use indexmap::IndexMap;
+use indicatif::MultiProgress;
+use stepcell_core::{
+    Event, EventKind, StepId,
+    event::CapabilityDenied,
+    run::{FoldError, RunState, RunStatus},
+};
+
+use self::tree::Tree;
+use crate::{output::note, text};
+
+/// A flow with more steps than fit between the heading and the prompt is shown as lines, not as a tree.
+const ROWS_KEPT_FREE: usize = 4;
+
+/// Follows one run, event by event, and shows what changes.
+#[derive(Debug)]
+pub struct Live {
+    flow: String,
+    /// The types of the flow's steps, in order; empty where they are not known.
+    kinds: IndexMap<StepId, String>,
+    /// What the events so far amount to; none before the first.
+    state: Option<RunState>,
+    denied: Vec<(Option<StepId>, CapabilityDenied)>,
+    verbose: bool,
+    tree: Option<Tree>,
+}
+
+/// Where a tree can be drawn: `None` where stderr is no terminal.
+pub fn terminal() -> Option<MultiProgress> {
+    console::user_attended_stderr().then(MultiProgress::new)
+}
+
+impl Live {
+    /// `kinds` names the steps with their types, in the order of the flow. With `verbose`, starts of steps and
+    /// what they print are shown as well.
+    pub fn new(
+        flow: &str,
+        kinds: IndexMap<StepId, String>,
+        verbose: bool,
+        terminal: Option<MultiProgress>,
+    ) -> Self {
+        let rows = usize::from(console::Term::stderr().size().0);
+        let fits = !kinds.is_empty() && kinds.len() + ROWS_KEPT_FREE <= rows;
+        let flow = text::line(flow);
+        let tree = terminal.filter(|_| fits).map(|terminal| Tree::new(&flow, &kinds, terminal));
+        Self { flow, kinds, state: None, denied: Vec::new(), verbose, tree }
+    }
+
+    /// Shows what an event changes. Events come in order, from the first.
+    pub fn event(&mut self, event: &Event) {
+        if let Err(error) = self.apply(event) {
+            // Only the display is behind; the run itself goes on untouched.
+            tracing::warn!(%error, seq = event.seq, "event does not fit the run as shown");
+            return;
+        }
+        match &event.kind {
+            EventKind::StepLog(log) => self.printed(event.step.as_ref(), &log.text),
+            EventKind::CapabilityDenied(denied) => self.denied.push((event.step.clone(), denied.clone())),
+            kind => {
+                if let Some(step) = &event.step {
+                    self.step(step, kind);
+                }
+            }
+        }
+    }
+
+    /// Moves the spinners and clocks of the tree.
+    pub fn tick(&self) {
+        if let Some(tree) = &self.tree {
+            tree.tick();
+        }
+    }
+
+    /// Where the run stands after the events so far; `None` before the first.
+    pub fn status(&self) -> Option<RunStatus> {
+        self.state.as_ref().map(|state| state.status)
+    }
+
+    /// Leaves the last picture where it is, and writes below it how the run ended and why.
+    pub fn finish(self) {
+        if let Some(tree) = self.tree {
+            tree.finish();
+        }
+        if let Some(state) = &self.state {
+            note(&ending::summary(&self.flow, state));
+            if let Some(reason) = ending::reason(state, &self.denied) {
+                note(text::safe(&reason).trim_end());
+            }
+        }
+    }
+
+    fn apply(&mut self, event: &Event) -> Result<(), FoldError> {
+        match &mut self.state {
+            None => self.state = Some(RunState::new(event)?),
+            Some(state) => state.apply(event)?,
+        }
+        Ok(())
+    }
+
+    fn step(&self, id: &StepId, kind: &EventKind) {
+        let Some(step) = self.state.as_ref().and_then(|state| state.steps.get(id)) else { return };
+        match &self.tree {
+            Some(tree) => tree.update(id, step),
+            None => {
+                let type_name = self.kinds.get(id).map_or("", String::as_str);
+                if let Some(line) = step_line::news(id, type_name, step, kind, self.verbose) {
+                    note(&line);
+                }
+            }
+        }
+    }
+
+    fn printed(&self, step: Option<&StepId>, printed: &str) {
+        if !self.verbose {
+            return;
+        }
+        let name = step.map_or("", StepId::as_str);
+        for line in text::safe(printed).lines() {
+            let line = format!("{name} | {line}");
+            match &self.tree {
+                Some(tree) => tree.above(&line),
+                None => note(&line),
+            }
+        }
+    }
+}

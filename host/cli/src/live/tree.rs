@@ -1,0 +1,110 @@
+//! The picture of a run at a terminal: the flow, and under it a line for each step.
+
+use indexmap::IndexMap;
+use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
+use stepcell_core::{
+    StepId,
+    run::{StepState, StepStatus},
+};
+
+use super::step_line::{details, step_style};
+use crate::text;
+
+#[derive(Debug)]
+pub(super) struct Tree {
+    terminal: MultiProgress,
+    heading: ProgressBar,
+    rows: IndexMap<StepId, Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    bar: ProgressBar,
+    /// The id and the type, padded to the width of the widest.
+    label: String,
+}
+
+/// How a row is drawn; the second also shows how long it has been so.
+const STILL: &str = "{prefix:.dim}{msg}";
+const MOVING: &str = "{prefix:.dim}{spinner:.cyan} {msg} {elapsed:.dim}";
+
+impl Tree {
+    pub(super) fn new(flow: &str, kinds: &IndexMap<StepId, String>, terminal: MultiProgress) -> Self {
+        let heading = row(&terminal, String::new());
+        set_style(&heading, STILL);
+        heading.set_message(flow.to_owned());
+        let widest = kinds.keys().map(|id| id.as_str().len()).max().unwrap_or_default();
+        let last = kinds.len().saturating_sub(1);
+        let rows = kinds.iter().enumerate().map(|(index, (id, kind))| {
+            let branch = if index == last { "└─ " } else { "├─ " };
+            let bar = row(&terminal, branch.to_owned());
+            let label = format!("{:<widest$}  {}", id.as_str(), text::line(kind));
+            show(&bar, &label, StepStatus::Pending, "");
+            (id.clone(), Row { bar, label })
+        });
+        Self { rows: rows.collect(), heading, terminal }
+    }
+
+    /// Draws a step anew. Steps that are not in the flow, such as the items of a fan-out, have no row.
+    pub(super) fn update(&self, id: &StepId, step: &StepState) {
+        if let Some(Row { bar, label }) = self.rows.get(id) {
+            show(bar, label, step.status, &details(step));
+        }
+    }
+
+    /// Writes a line above the tree.
+    pub(super) fn above(&self, line: &str) {
+        // A terminal that is gone takes the tree with it; the run goes on.
+        let _ = self.terminal.println(line);
+    }
+
+    pub(super) fn tick(&self) {
+        self.rows.values().filter(|row| !row.bar.is_finished()).for_each(|row| row.bar.tick());
+    }
+
+    /// Draws the tree a last time and leaves it on the screen.
+    pub(super) fn finish(self) {
+        for row in self.rows.values() {
+            set_style(&row.bar, STILL);
+            row.bar.abandon();
+        }
+        self.heading.abandon();
+    }
+}
+
+fn row(terminal: &MultiProgress, prefix: String) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_finish(ProgressFinish::Abandon).with_prefix(prefix);
+    terminal.add(bar)
+}
+
+fn show(bar: &ProgressBar, label: &str, status: StepStatus, details: &str) {
+    let word = step_style(status).apply_to(mark(status));
+    if matches!(status, StepStatus::Running | StepStatus::Waiting) {
+        set_style(bar, MOVING);
+        bar.reset_elapsed();
+        bar.set_message(format!("{label}{details}"));
+    } else {
+        set_style(bar, STILL);
+        bar.set_message(format!("{word} {label}{details}"));
+    }
+}
+
+/// A sign that needs no colour to be told from the others.
+fn mark(status: StepStatus) -> &'static str {
+    match status {
+        StepStatus::Pending => "·",
+        StepStatus::Running => "▸",
+        StepStatus::Waiting => "◷",
+        StepStatus::Succeeded => "✔",
+        StepStatus::Failed => "✘",
+        StepStatus::Skipped => "↷",
+        StepStatus::Cancelled => "⊘",
+    }
+}
+
+fn set_style(bar: &ProgressBar, template: &str) {
+    // The templates above are constants; a test draws with each.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+}
