@@ -1,0 +1,11 @@
+//! Stories of users, told against the real binary: a host on a port, a folder of plugins, a shell.
+
+mod cli;
+mod durability;
+mod events;
+mod flows;
+mod http;
+mod http_request;
+mod inline_code;
+mod limits;
+mod plugins_folder;

@@ -1,0 +1,71 @@
+//! What a user has at hand, for the stories in `tests/it`: the real binary, a folder of plugins, a shell's
+//! view of output and exit code, and HTTP. Nothing of the product is replaced.
+
+mod cli;
+mod host;
+mod shop;
+
+pub use cli::{Output, stepcell};
+pub use host::{Host, HostBuilder};
+pub use shop::Shop;
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// How long a test waits for something that must happen. Long enough for a loaded machine; a test that is
+/// right never comes near it.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the root").to_owned()
+}
+
+/// The folder that holds the built binary, the plugins and the guests.
+pub fn target() -> PathBuf {
+    let test = std::env::current_exe().expect("a test is a file");
+    // target/debug/deps/it-… → target
+    test.ancestors().nth(3).expect("tests are built into target/PROFILE/deps").to_owned()
+}
+
+/// A built-in plugin's file.
+pub fn plugin(name: &str) -> PathBuf {
+    built("plugins", name)
+}
+
+/// The file of a program in `tests/guests`.
+pub fn guest(name: &str) -> PathBuf {
+    built("guests", name)
+}
+
+fn built(folder: &str, name: &str) -> PathBuf {
+    let file = target().join(folder).join(format!("{name}.wasm"));
+    assert!(file.is_file(), "{} is not there: `cargo xtask test` builds it", file.display());
+    file
+}
+
+/// Compiled plugins, shared by all tests: compiling Python's runner takes seconds.
+pub fn cache() -> PathBuf {
+    target().join("test-cache")
+}
+
+/// Asks again and again until there is an answer.
+///
+/// # Panics
+/// Where none came within [`DEADLINE`].
+#[track_caller]
+pub fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> impl Future<Output = T> {
+    let (what, started) = (what.to_owned(), Instant::now());
+    async move {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            assert!(started.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! `cargo xtask test`: the set-up of the demo, then every test there is.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Result, bail};
+
+use crate::{build, plugins};
+
+/// Sets up, builds and runs all tests. Fails where a tool is missing; skips nothing.
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
+    build::everything(root)?;
+    build::step("running the unit tests of the Python and JavaScript runners", || plugins::unit_tests(root))?;
+    build::step("running the tests of the host, the SDK and the plugins", || nextest(root, arguments))
+}
+
+fn nextest(root: &Path, arguments: &[String]) -> Result<()> {
+    if Command::new("cargo-nextest").arg("--version").output().is_err() {
+        bail!("cargo-nextest is not there: install it with `cargo install cargo-nextest --locked`");
+    }
+    let mut all = vec!["nextest", "run", "--workspace"];
+    all.extend(arguments.iter().map(String::as_str));
+    build::cargo(root, &all)
+}

@@ -1,0 +1,208 @@
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+};
+
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{DEADLINE, eventually};
+
+/// A served host on a port of its own, with its data and plugins in a temporary folder; killed with the test.
+pub struct Host {
+    folder: TempDir,
+    process: Child,
+    /// `http://127.0.0.1:PORT`
+    pub url: String,
+    client: reqwest::Client,
+}
+
+/// A host to be started.
+#[derive(Default)]
+pub struct HostBuilder {
+    config: String,
+    plugins: Vec<PathBuf>,
+}
+
+impl HostBuilder {
+    /// Lines for `stepcell.yaml`.
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Self {
+        self.config.push_str(text);
+        self.config.push('\n');
+        self
+    }
+
+    /// Puts a program of `tests/guests` into the plugins folder.
+    #[must_use]
+    pub fn guest(mut self, name: &str) -> Self {
+        self.plugins.push(crate::guest(name));
+        self
+    }
+
+    /// Starts the host and waits until it is ready.
+    pub async fn start(self) -> Host {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(folder.path().join("plugins")).expect("an empty folder");
+        for plugin in &self.plugins {
+            let name = plugin.file_name().expect("guests are files");
+            fs::copy(plugin, folder.path().join("plugins").join(name)).expect("guests can be copied");
+        }
+        fs::write(folder.path().join("stepcell.yaml"), &self.config).expect("the folder is ours");
+        let (process, url) = serve(folder.path());
+        let host = Host { folder, process, url, client: reqwest::Client::new() };
+        host.ready().await;
+        host
+    }
+}
+
+impl Host {
+    /// A host with the built-ins and the default config.
+    pub async fn start() -> Self {
+        HostBuilder::default().start().await
+    }
+
+    /// A host to be set up first.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// The folder with `stepcell.yaml`, `plugins/` and the data.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where operators drop plugins.
+    pub fn plugins(&self) -> PathBuf {
+        self.folder.path().join("plugins")
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("it was killed");
+    }
+
+    /// Starts the host again on the same folder.
+    pub async fn restart(&mut self) {
+        self.kill();
+        (self.process, self.url) = serve(self.folder.path());
+        self.ready().await;
+    }
+
+    async fn ready(&self) {
+        eventually("the host is ready", || async {
+            let answer = self.client.get(format!("{}/readyz", self.url)).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    /// A request to `/api/v1` + `path`, not sent yet.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("{}/api/v1{path}", self.url)).timeout(DEADLINE)
+    }
+
+    /// `GET`: status and JSON.
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        answer(self.request(Method::GET, path).send().await.expect("the host answers")).await
+    }
+
+    /// `POST` of JSON: status and JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        answer(self.request(Method::POST, path).json(body).send().await.expect("the host answers")).await
+    }
+
+    /// `POST` of YAML: status and JSON.
+    pub async fn post_yaml(&self, path: &str, body: &str) -> (StatusCode, Value) {
+        let request = self.request(Method::POST, path).header("content-type", "application/yaml");
+        answer(request.body(body.to_owned()).send().await.expect("the host answers")).await
+    }
+
+    /// Submits a flow in YAML and waits for its end.
+    #[track_caller]
+    pub fn run(&self, flow: &str) -> impl Future<Output = Value> {
+        self.run_with(flow, json!({}))
+    }
+
+    /// Submits a flow in YAML with an input and waits for its end.
+    pub async fn run_with(&self, flow: &str, input: Value) -> Value {
+        let flow: Value = serde_yaml_ng::from_str(flow).expect("the test's flow is YAML");
+        let (status, run) = self.post("/runs?wait=60s", &json!({"flow": flow, "input": input})).await;
+        assert_eq!(status, StatusCode::OK, "{run:#}");
+        run
+    }
+
+    /// Submits a flow in YAML; gives the run's id.
+    pub async fn submit(&self, flow: &str) -> String {
+        let (status, run) = self.post_yaml("/runs", flow).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{run:#}");
+        run["run_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The run as it is.
+    pub async fn show(&self, run: &str) -> Value {
+        self.get(&format!("/runs/{run}")).await.1
+    }
+
+    /// Waits until the run has a status.
+    pub async fn until(&self, run: &str, status: &str) -> Value {
+        eventually(&format!("run {run} is {status}"), || async {
+            let run = self.show(run).await;
+            (run["status"] == status).then_some(run)
+        })
+        .await
+    }
+
+    /// Waits until a step of the run has a status.
+    pub async fn until_step(&self, run: &str, step: &str, status: &str) -> Value {
+        eventually(&format!("step {step} of run {run} is {status}"), || async {
+            let run = self.show(run).await;
+            (run["steps"][step]["status"] == status).then_some(run)
+        })
+        .await
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // It may have been killed by the test already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+async fn answer(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    let text = response.text().await.expect("the answer has a body");
+    let value = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text));
+    (status, value)
+}
+
+/// Starts the binary on a free port; gives its address as it prints it.
+fn serve(folder: &Path) -> (Child, String) {
+    let mut command = crate::cli::command(folder, &["serve", "--listen", "127.0.0.1:0"]);
+    let mut process = command.stdout(Stdio::null()).spawn().expect("the binary is built by `cargo xtask test`");
+    let mut lines = BufReader::new(process.stderr.take().expect("it is piped")).lines();
+    let mut seen = String::new();
+    let url = loop {
+        let Some(line) = lines.next() else { panic!("the host ended: {seen}") };
+        let line = line.expect("it prints UTF-8");
+        if let Some(at) = line.find("http://127.0.0.1:") {
+            break line[at..].split_whitespace().next().unwrap_or_default().to_owned();
+        }
+        seen.push_str(&line);
+        seen.push('\n');
+    };
+    // Whatever it prints later is read, so that it never waits for a reader.
+    std::thread::spawn(move || lines.for_each(drop));
+    (process, url)
+}

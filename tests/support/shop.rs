@@ -1,0 +1,95 @@
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+/// An HTTP server on loopback that steps may call; it remembers what it was asked.
+pub struct Shop {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+/// A request that the shop got.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub method: String,
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Seen {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl Shop {
+    /// Starts the server on a free port.
+    pub async fn start() -> Self {
+        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let app = Router::new().fallback(answer).with_state(seen.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { address, seen }
+    }
+
+    /// `http://127.0.0.1:PORT`
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The config that lets `http_request` call the shop.
+    pub fn grant(&self) -> String {
+        format!("grants:\n  http_request: {{ http: [\"{}\"] }}\n", self.url())
+    }
+
+    /// Everything that was asked so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().expect("no test panics with it").clone()
+    }
+}
+
+/// What each path answers is named by the path.
+async fn answer(State(seen): State<Arc<Mutex<Vec<Seen>>>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let path = parts.uri.to_string();
+    let earlier = {
+        let mut seen = seen.lock().expect("no test panics with it");
+        let earlier = seen.iter().filter(|seen| seen.path == path).count();
+        let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        seen.push(Seen {
+            method: parts.method.to_string(),
+            path: path.clone(),
+            headers: parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        });
+        earlier
+    };
+    match parts.uri.path() {
+        "/orders/7" => axum::Json(json!({"id": "7", "total": 250, "customer": "Ada"})).into_response(),
+        "/echo" => {
+            let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+            axum::Json(json!({"method": parts.method.as_str(), "body": body})).into_response()
+        }
+        "/text" => "plain words".into_response(),
+        "/flaky" if earlier < 2 => (StatusCode::SERVICE_UNAVAILABLE, "not yet").into_response(),
+        "/flaky" => axum::Json(json!({"attempt": earlier + 1})).into_response(),
+        "/broken" => (StatusCode::INTERNAL_SERVER_ERROR, "broken").into_response(),
+        "/big" => "x".repeat(300_000).into_response(),
+        "/away" => (StatusCode::FOUND, [("location", "http://127.0.0.1:9/")]).into_response(),
+        "/never" => std::future::pending().await,
+        _ => (StatusCode::NOT_FOUND, "nothing here").into_response(),
+    }
+}
