@@ -98,7 +98,8 @@ impl StepType {
     }
 }
 
-fn default_of<'a>(schema: &'a Value, key: &str) -> Option<&'a Value> {
+/// The value that a config schema gives a key by default.
+pub(crate) fn default_of<'a>(schema: &'a Value, key: &str) -> Option<&'a Value> {
     schema.get("properties")?.get(key)?.get("default")
 }
 

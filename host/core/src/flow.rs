@@ -5,7 +5,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::StepId;
+use crate::{Digest, StepId};
 
 /// The largest flow file in bytes. Bounds parsing and what a run pins.
 pub const MAX_FLOW_BYTES: usize = 4 << 20;
@@ -30,6 +30,13 @@ pub struct Flow {
     pub output: Option<Value>,
     pub limits: LimitsPatch,
     pub source: Value,
+}
+
+impl Flow {
+    /// The name of the flow's definition: the digest of its source as JSON text.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.source.to_string().as_bytes())
+    }
 }
 
 /// One node of a flow.

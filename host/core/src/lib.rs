@@ -11,7 +11,9 @@ pub mod event;
 pub mod flow;
 pub mod problem;
 pub mod parse;
+pub mod schema;
 pub mod template;
+pub mod plan;
 pub mod run;
 
 pub use catalog::{Catalog, StepType};

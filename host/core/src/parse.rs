@@ -48,6 +48,8 @@ pub struct Parsed {
     pub(crate) problems: Problems,
     /// Ids of steps that could not be read into the flow; others may still refer to them.
     pub(crate) unread: Vec<String>,
+    /// Where each step of the flow stands in the list of the text.
+    places: Vec<usize>,
 }
 
 impl Parsed {
@@ -63,14 +65,19 @@ impl Parsed {
 
     /// A flow that the host itself stored, without places.
     pub(crate) fn from_source(source: &Value) -> Self {
-        Self::from_node(Node::from_value(source), "")
+        Self::from_node(Node::from_value(source), "", Problems::default())
     }
 
-    fn from_node(root: Node, prefix: &'static str) -> Self {
-        let mut problems = Problems::default();
+    /// The path of a step: a step that could not be read has a place in the text and none in the flow.
+    pub(crate) fn step_path(&self, index: usize) -> String {
+        let place = self.places.get(index).copied().unwrap_or(index);
+        format!("steps[{place}]")
+    }
+
+    fn from_node(root: Node, prefix: &'static str, mut problems: Problems) -> Self {
         keys::check(&root, prefix, &mut problems);
         let decoded = flow::decode(&root, prefix, &mut problems);
-        Self { flow: decoded.flow, spans: Spans { root, prefix }, problems, unread: decoded.unread }
+        Self { flow: decoded.flow, spans: Spans { root, prefix }, problems, unread: decoded.unread, places: decoded.places }
     }
 }
 
@@ -102,24 +109,21 @@ impl Spans {
 /// Reads a flow of at most [`MAX_FLOW_BYTES`]. An error where there is no tree to go on with: the text is not
 /// of its format, too large or too deep, or is no mapping. All other mistakes are in the [`Parsed`].
 pub fn parse(text: &str, format: Format) -> Result<Parsed, Vec<Problem>> {
-    let root = read(text, format, MAX_FLOW_BYTES)?;
-    Ok(Parsed::from_node(root, ""))
+    let (root, problems) = read(text, format, MAX_FLOW_BYTES)?;
+    Ok(Parsed::from_node(root, "", problems))
 }
 
-/// Reads a document into its tree.
-fn read(text: &str, format: Format, bytes_max: usize) -> Result<Node, Vec<Problem>> {
+/// Reads a document that is a mapping, with the mistakes that leave a tree.
+fn read(text: &str, format: Format, bytes_max: usize) -> Result<(Node, Problems), Vec<Problem>> {
     let mut problems = Problems::default();
-    let root = read_any(text, format, bytes_max, &mut problems);
-    let mapping = |root: &Node| matches!(root.kind, node::Kind::Object(_));
-    match root {
-        Some(root) if mapping(&root) && problems.is_empty() => Ok(root),
-        Some(root) if problems.is_empty() => {
+    match read_any(text, format, bytes_max, &mut problems) {
+        Some(root) if matches!(root.kind, node::Kind::Object(_)) => Ok((root, problems)),
+        Some(root) => {
             let message = format!("expected a mapping with `name` and `steps`, found {}", root.what());
             problems.add("", root.at, "wrong_type", message).hint("a flow begins with `name: …`");
             Err(problems.into_vec())
         }
-        // The tree has gaps where the reader met something it can not hold; going on would blame the gaps.
-        _ => Err(problems.into_vec()),
+        None => Err(problems.into_vec()),
     }
 }
 

@@ -62,10 +62,17 @@ impl Position {
 pub(crate) struct Problems {
     list: Vec<Problem>,
     dropped: usize,
+    /// Places where the text has no value to go on with.
+    gaps: Vec<Position>,
 }
 
 impl Problems {
+    /// Keeps a problem, unless it is about a gap: what is wrong there was said.
     pub(crate) fn push(&mut self, problem: Problem) {
+        let at = Position { line: problem.line, column: problem.column };
+        if self.gaps.contains(&at) {
+            return;
+        }
         if self.list.len() < MAX_PROBLEMS {
             self.list.push(problem);
         } else {
@@ -92,8 +99,15 @@ impl Problems {
         Added(self.list.get_mut(known))
     }
 
+    /// Nothing that is found later at this place is worth telling: a reader put something there that the text
+    /// does not say.
+    pub(crate) fn gap(&mut self, at: Position) {
+        self.gaps.push(at);
+    }
+
     pub(crate) fn extend(&mut self, other: Self) {
         self.dropped += other.dropped;
+        self.gaps.extend(other.gaps);
         for problem in other.list {
             self.push(problem);
         }
@@ -132,6 +146,13 @@ impl Added<'_> {
         self.maybe_hint(Some(hint.into()));
     }
 
+    /// Makes the hint only where the problem is kept: looking for the nearest name takes time.
+    pub(crate) fn hint_with(self, hint: impl FnOnce() -> Option<String>) {
+        if let Some(problem) = self.0 {
+            problem.hint = hint();
+        }
+    }
+
     pub(crate) fn maybe_hint(self, hint: Option<String>) {
         if let Some(problem) = self.0 {
             problem.hint = hint;
@@ -145,10 +166,12 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     const CLOSE: f64 = 0.72;
     /// Comparing costs the product of the lengths; no name that is meant is longer.
     const LONGEST: usize = 128;
+    /// Past this many the rest is not looked at: a flow may have thousands of steps.
+    const MOST: usize = 2_000;
     if name.len() > LONGEST {
         return None;
     }
-    let close = known.into_iter().filter(|known| known.len() <= LONGEST).filter_map(|known| {
+    let close = known.into_iter().take(MOST).filter(|known| known.len() <= LONGEST).filter_map(|known| {
         let similarity = if known.eq_ignore_ascii_case(name) { 1.0 } else { similarity(name, known) };
         (similarity >= CLOSE).then_some((similarity, known))
     });

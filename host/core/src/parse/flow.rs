@@ -25,6 +25,8 @@ pub(super) struct Decoded {
     pub(super) flow: Flow,
     /// Ids of steps that are not in the flow, since they could not be read.
     pub(super) unread: Vec<String>,
+    /// Where each step of the flow stands in the list of the text.
+    pub(super) places: Vec<usize>,
 }
 
 /// Makes the flow as far as it can be read; the rest is among the problems.
@@ -38,9 +40,9 @@ pub(super) fn decode(root: &Node, prefix: &str, problems: &mut Problems) -> Deco
         limits: LimitsPatch::default(),
         source: root.to_value(),
     };
-    let mut unread = Vec::new();
+    let (mut unread, mut places) = (Vec::new(), Vec::new());
     let Some(fields) = Fields::of(root, Path::Root(prefix), &FLOW_KEYS, problems) else {
-        return Decoded { flow, unread };
+        return Decoded { flow, unread, places };
     };
     let name = fields.need("name", "add a line such as `name: order-intake`", problems);
     flow.name = name.and_then(|field| self::name(field, problems)).unwrap_or_default();
@@ -49,9 +51,9 @@ pub(super) fn decode(root: &Node, prefix: &str, problems: &mut Problems) -> Deco
     flow.output = fields.get_any("output").map(|field| field.node.to_value());
     flow.limits = fields.get("limits").map(|field| policy::limits(field, problems)).unwrap_or_default();
     if let Some(field) = fields.need("steps", "add `steps:` with at least one `- id: …`", problems) {
-        flow.steps = steps(field, &mut unread, problems);
+        flow.steps = steps(field, &mut unread, &mut places, problems);
     }
-    Decoded { flow, unread }
+    Decoded { flow, unread, places }
 }
 
 fn name(field: Field<'_, '_>, problems: &mut Problems) -> Option<String> {
@@ -78,7 +80,12 @@ fn input(field: Field<'_, '_>, problems: &mut Problems) -> Option<Value> {
     }
 }
 
-fn steps(field: Field<'_, '_>, unread: &mut Vec<String>, problems: &mut Problems) -> IndexMap<StepId, Step> {
+fn steps(
+    field: Field<'_, '_>,
+    unread: &mut Vec<String>,
+    places: &mut Vec<usize>,
+    problems: &mut Problems,
+) -> IndexMap<StepId, Step> {
     let mut steps = IndexMap::new();
     let Kind::Array(items) = &field.node.kind else {
         field.wrong_type("a list of steps, each beginning with `- id: …`", problems);
@@ -104,6 +111,7 @@ fn steps(field: Field<'_, '_>, unread: &mut Vec<String>, problems: &mut Problems
         match steps.entry(step.id.clone()) {
             Entry::Vacant(slot) => {
                 slot.insert(step);
+                places.push(index);
             }
             Entry::Occupied(slot) => {
                 let at = item.get("id").map_or(item.at, |entry| entry.value.at);

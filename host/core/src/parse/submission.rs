@@ -44,21 +44,18 @@ pub enum FlowRef {
 /// Reads `{"flow": {…} or "name", "input": …, "idempotency_key"?}`, or a bare flow: a mapping with `steps` and
 /// without `flow`. Lines, columns and paths of problems count within the whole text: `flow.steps[2].config.url`.
 pub fn parse_submission(text: &str, format: Format) -> Result<Submission, Vec<Problem>> {
-    let root = read(text, format, MAX_SUBMISSION_BYTES)?;
+    let (root, mut problems) = read(text, format, MAX_SUBMISSION_BYTES)?;
     if root.get("flow").is_none() && root.get("steps").is_some() {
-        let flow = FlowRef::Inline(Box::new(Parsed::from_node(root, "")));
+        let flow = FlowRef::Inline(Box::new(Parsed::from_node(root, "", problems)));
         return Ok(Submission { flow, input: empty(), idempotency_key: None });
     }
-    let mut problems = Problems::default();
-    let flow = envelope(&root, &mut problems);
-    match flow {
-        Some(Submission { flow: FlowRef::Inline(mut parsed), input, idempotency_key }) => {
-            parsed.problems.extend(problems);
-            Ok(Submission { flow: FlowRef::Inline(parsed), input, idempotency_key })
-        }
-        Some(submission) if problems.is_empty() => Ok(submission),
-        _ => Err(problems.into_vec()),
+    let Some(mut submission) = envelope(&root, &mut problems) else { return Err(problems.into_vec()) };
+    if let FlowRef::Inline(parsed) = &mut submission.flow {
+        problems.extend(std::mem::take(&mut parsed.problems));
+        parsed.problems = problems;
+        return Ok(submission);
     }
+    if problems.is_empty() { Ok(submission) } else { Err(problems.into_vec()) }
 }
 
 fn envelope(root: &Node, problems: &mut Problems) -> Option<Submission> {
@@ -76,7 +73,7 @@ fn envelope(root: &Node, problems: &mut Problems) -> Option<Submission> {
 
 fn flow(field: Field<'_, '_>, problems: &mut Problems) -> Option<FlowRef> {
     match &field.node.kind {
-        Kind::Object(_) => Some(FlowRef::Inline(Box::new(Parsed::from_node(field.node.clone(), "flow")))),
+        Kind::Object(_) => Some(FlowRef::Inline(Box::new(Parsed::from_node(field.node.clone(), "flow", Problems::default())))),
         Kind::Text(name) if !name.is_empty() => Some(FlowRef::Name(name.clone())),
         _ => {
             field.wrong_type("a flow or the name of a stored one", problems);

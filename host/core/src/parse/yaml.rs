@@ -136,6 +136,7 @@ impl<'t, 'p> Builder<'t, 'p> {
         if entries.is_empty() && outer == (Position { column: at.column.saturating_sub(1), ..at }) {
             *template = true;
             self.problems.add(self.path(), outer, "unquoted_template", UNQUOTED).hint(QUOTE_IT);
+            self.problems.gap(outer);
         }
     }
 
@@ -185,10 +186,12 @@ impl<'t, 'p> Builder<'t, 'p> {
             self.problems
                 .add(self.path(), at, "unsupported_yaml", "merge keys (`<<`) are not part of YAML 1.2")
                 .hint("write the keys out, or use an alias for a whole value: `config: *name`");
+            self.problems.gap(at);
         } else if text.is_none() && !template {
             self.problems
                 .add(self.path(), at, "unsupported_yaml", "a key must be a text, not a list or mapping")
                 .hint(QUOTE_IT);
+            self.problems.gap(at);
         }
         if let Some(Frame { content: Content::Mapping { key, .. }, .. }) = self.stack.last_mut() {
             *key = Some((text.unwrap_or_default(), at));
@@ -243,6 +246,7 @@ impl<'t, 'p> Builder<'t, 'p> {
         scalar::resolve(text).unwrap_or_else(|| {
             let message = format!("`{}` is a number that JSON can not hold", shorten(text));
             self.problems.add(self.path(), at, "invalid_value", message).hint("put it in quotes where a text is meant");
+            self.problems.gap(at);
             Kind::Null
         })
     }

@@ -1,0 +1,145 @@
+//! The step types of a flow, and the plugins that may serve each step.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Builder, Need, NeedKind, config::holds_template};
+use crate::{
+    StepType,
+    catalog::{Provider, default_of},
+    flow::Step,
+    parse::join,
+    problem::{listed, nearest, shorten},
+};
+
+/// Where step types are looked up.
+pub(super) struct Types<'t> {
+    pub(super) find: &'t dyn Fn(&str) -> Option<&'t StepType>,
+    pub(super) names: Vec<&'t str>,
+    pub(super) folders: &'t [String],
+}
+
+impl Builder<'_> {
+    /// The plugins that may serve a step: the one that routing takes, or several where a template decides.
+    pub(super) fn providers(&mut self, step: &Step, path: &str) -> Vec<Arc<Provider>> {
+        // A type that could not be read was reported already.
+        if step.kind.is_empty() {
+            return Vec::new();
+        }
+        let Some(kind) = (self.types.find)(&step.kind) else {
+            self.unknown_type(&step.kind, path);
+            return Vec::new();
+        };
+        let found = candidates(kind, &step.config);
+        if found.is_empty() && !kind.providers.is_empty() {
+            self.no_provider(kind, step, path);
+        }
+        found
+    }
+
+    fn unknown_type(&mut self, kind: &str, path: &str) {
+        let folders = self.types.folders;
+        let message = match folders {
+            [] => format!("unknown step type `{}`", shorten(kind)),
+            folders => format!(
+                "unknown step type `{}`: no plugin in {} provides it",
+                shorten(kind),
+                listed(folders.iter().map(String::as_str))
+            ),
+        };
+        let names = self.types.names.clone();
+        self.report_with(&join(path, "type"), "unknown_type", message, || {
+            Some(match nearest(kind, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are: {}", listed(names)),
+            })
+        });
+    }
+
+    fn no_provider(&mut self, kind: &StepType, step: &Step, path: &str) {
+        let keys = kind.providers.iter().flat_map(|provider| provider.describe.matches.keys());
+        let given = |key: &&String| step.config.get(key.as_str()).is_some_and(|value| !holds_template(value));
+        let Some(key) = keys.clone().find(given).or_else(|| keys.clone().next()) else { return };
+        let value = step.config.get(key).map(|value| shorten(&plain(value))).unwrap_or_default();
+        let served: Vec<String> = kind.providers.iter().filter_map(|provider| provider.describe.matches.get(key)).map(plain).collect();
+        let message = format!("no plugin serves `{}` with `{key}: {value}`", step.kind);
+        self.report_with(&format!("{path}.config.{key}"), "no_provider", message, || {
+            Some(match nearest(&value, served.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are: {}", listed(served.iter().map(String::as_str))),
+            })
+        });
+    }
+
+    /// The needs that `after` names.
+    pub(super) fn after(&mut self, index: usize, step: &Step, path: &str) -> Vec<Need> {
+        let mut needs = Vec::new();
+        for (position, after) in step.after.iter().enumerate() {
+            let path = self.after_path(path, position);
+            let Some(needed) = self.known_step(after.step.as_str(), &path, index) else { continue };
+            if let Some(port) = &after.port {
+                self.port(needed, port, &path);
+            }
+            needs.push(Need { step: needed, kind: NeedKind::After, port: after.port.clone() });
+        }
+        needs
+    }
+
+    /// `after` may be one entry or a list of them.
+    fn after_path(&self, path: &str, position: usize) -> String {
+        let list = format!("{path}.after");
+        let entry = format!("{list}[{position}]");
+        if self.parsed.spans.locate(&entry) == self.parsed.spans.locate(&list) { list } else { entry }
+    }
+
+    /// A port must be one of those that the step's plugin has.
+    fn port(&mut self, needed: usize, port: &str, path: &str) {
+        let Some(step) = self.parsed.flow.steps.get_index(needed).map(|(_, step)| step) else { return };
+        let Some(kind) = (self.types.find)(&step.kind).filter(|_| self.thorough) else { return };
+        let providers = candidates(kind, &step.config);
+        let ports: Vec<&str> = providers.iter().flat_map(|provider| &provider.describe.ports).map(String::as_str).collect();
+        if providers.is_empty() || ports.contains(&port) {
+            return;
+        }
+        let id = step.id.clone();
+        if ports.is_empty() {
+            let message = format!("step `{id}` has no ports: `{}` does not branch", step.kind);
+            self.report_with(path, "unknown_port", message, || Some(format!("write `{id}`")));
+            return;
+        }
+        let message = format!("step `{id}` has no port `{}`", shorten(port));
+        self.report_with(path, "unknown_port", message, || {
+            Some(match nearest(port, ports.iter().copied()) {
+                Some(near) => format!("did you mean `{id}.{near}`?"),
+                None => format!("its ports are: {}", listed(ports.iter().copied())),
+            })
+        });
+    }
+}
+
+/// As [`StepType::route`], but a key whose value is a template may turn out as any plugin's.
+fn candidates(kind: &StepType, config: &Value) -> Vec<Arc<Provider>> {
+    let fits = |provider: &&Arc<Provider>| {
+        provider.describe.matches.iter().all(|(key, wanted)| match config.get(key) {
+            Some(value) => value == wanted || holds_template(value),
+            None => default_of(&provider.describe.config_schema, key) == Some(wanted),
+        })
+    };
+    let certain = |provider: &Arc<Provider>| {
+        provider.describe.matches.keys().all(|key| !config.get(key).is_some_and(holds_template))
+    };
+    let mut found = Vec::new();
+    for provider in kind.providers.iter().filter(fits) {
+        found.push(provider.clone());
+        // Routing takes the first that fits: what comes after one that is certain is never asked.
+        if certain(provider) {
+            break;
+        }
+    }
+    found
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
