@@ -17,7 +17,7 @@ mod tls;
 #[cfg(test)]
 pub(crate) mod refused;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,8 +45,9 @@ pub struct Options {
     pub response_bytes_max: usize,
     /// For name, TCP and TLS together, all addresses tried. Leaves time for another attempt.
     pub connect_timeout: Duration,
-    /// Connections at a time, idle ones included; more wait within their timeout. Protects file descriptors.
-    pub connections_max: usize,
+    /// Requests at a time; more wait within their timeout. Each holds a connection and a body: protects file
+    /// descriptors and the host's memory. Idle connections come on top.
+    pub concurrency_max: usize,
     /// Beside the platform's roots.
     pub extra_roots: Vec<rustls::pki_types::CertificateDer<'static>>,
     pub resolver: Arc<dyn Resolve>,
@@ -58,7 +59,7 @@ impl Default for Options {
             request_bytes_max: 16 << 20,
             response_bytes_max: 16 << 20,
             connect_timeout: Duration::from_secs(10),
-            connections_max: 512,
+            concurrency_max: 512,
             extra_roots: Vec::new(),
             resolver: Arc::new(SystemResolver::default()),
         }
@@ -109,6 +110,7 @@ pub struct Connector {
 struct Shared {
     dialer: Dialer,
     pool: Arc<Pool>,
+    turns: Semaphore,
     request_bytes_max: usize,
     response_bytes_max: usize,
 }
@@ -121,11 +123,11 @@ impl Connector {
             tls: tls::Tls::new(options.extra_roots),
             resolver: options.resolver,
             timeout: options.connect_timeout,
-            permits: Arc::new(Semaphore::new(options.connections_max)),
         };
         let shared = Shared {
             dialer,
             pool,
+            turns: Semaphore::new(options.concurrency_max),
             request_bytes_max: options.request_bytes_max,
             response_bytes_max: options.response_bytes_max,
         };

@@ -221,13 +221,8 @@ mod tests {
 
     #[test]
     fn an_odd_step_type_is_quoted() {
-        let denied = target(
-            &Grant::default(),
-            "a: b",
-            &Target::parse("http://a.example").unwrap(),
-            &Method::GET,
-        );
-        let allow = denied.unwrap_err().allow.unwrap();
+        let (grant, place) = (Grant::default(), Target::parse("http://a.example").unwrap());
+        let allow = target(&grant, "a: b", &place, &Method::GET).unwrap_err().allow.unwrap();
         assert_eq!(allow, "grants:\n  \"a: b\": { http: [\"http://a.example\"] }");
     }
 }

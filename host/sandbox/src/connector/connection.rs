@@ -14,7 +14,6 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::OwnedSemaphorePermit,
     time::Instant,
 };
 
@@ -56,7 +55,6 @@ pub(super) struct Connection {
     driver: http1::Connection<TokioIo<Io>, Full<Bytes>>,
     /// The driver has ended and must not be polled again.
     ended: bool,
-    _permit: OwnedSemaphorePermit,
 }
 
 /// How an exchange broke.
@@ -88,7 +86,6 @@ impl Connection {
         key: Key,
         address: IpAddr,
         io: Io,
-        permit: OwnedSemaphorePermit,
     ) -> hyper::Result<Self> {
         let (sender, driver) = http1::Builder::new()
             .max_headers(MAX_HEADERS)
@@ -97,7 +94,7 @@ impl Connection {
             .handshake(TokioIo::new(io))
             .await?;
         let idle_since = Instant::now();
-        Ok(Self { key, address, idle_since, sender, driver, ended: false, _permit: permit })
+        Ok(Self { key, address, idle_since, sender, driver, ended: false })
     }
 
     /// Whether a request may go out now. Notices that the peer has closed an idle connection.

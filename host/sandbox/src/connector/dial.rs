@@ -9,7 +9,6 @@ use std::{
 
 use tokio::{
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 
@@ -27,7 +26,6 @@ pub(super) struct Dialer {
     pub(super) resolver: Arc<dyn Resolve>,
     pub(super) tls: Tls,
     pub(super) timeout: Duration,
-    pub(super) permits: Arc<Semaphore>,
 }
 
 /// What is to be reached, for whom, and how far it has come.
@@ -43,10 +41,9 @@ impl Dialer {
     pub(super) async fn dial(
         &self,
         mut call: Call<'_>,
-        permit: OwnedSemaphorePermit,
     ) -> Result<Connection, Error> {
         let deadline = Instant::now() + self.timeout;
-        match timeout_at(deadline, self.open(&mut call, deadline, permit)).await {
+        match timeout_at(deadline, self.open(&mut call, deadline)).await {
             Ok(opened) => opened,
             Err(_) => Err(self.timed_out(&call)),
         }
@@ -56,7 +53,6 @@ impl Dialer {
         &self,
         call: &mut Call<'_>,
         deadline: Instant,
-        permit: OwnedSemaphorePermit,
     ) -> Result<Connection, Error> {
         let target = call.target;
         let unavailable = |error: io::Error| Error::Unavailable { peer: target.peer(), reason: reason(&error) };
@@ -77,7 +73,7 @@ impl Dialer {
                 Box::new(self.tls.secure(stream, target.host()).await.map_err(unavailable)?)
             }
         };
-        Connection::start(Key::of(target), address, io, permit)
+        Connection::start(Key::of(target), address, io)
             .await
             .map_err(|error| Error::Unavailable { peer: target.peer(), reason: reason(&error) })
     }

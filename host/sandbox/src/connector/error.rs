@@ -45,6 +45,8 @@ impl Denied {
 /// How far a request had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Too many others are under way.
+    Queueing,
     Resolving,
     Connecting,
     Securing,
@@ -55,6 +57,7 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Queueing => "the wait for its turn",
             Self::Resolving => "name resolution",
             Self::Connecting => "connecting",
             Self::Securing => "the TLS handshake",

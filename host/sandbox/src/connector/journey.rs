@@ -30,7 +30,7 @@ pub(super) struct Journey<'a> {
 
 impl<'a> Journey<'a> {
     pub(super) fn new(shared: &'a Shared, grant: &'a Grant, kind: &'a str) -> Self {
-        let (usage, phase, peer) = (Usage::default(), Phase::Connecting, String::new());
+        let (usage, phase, peer) = (Usage::default(), Phase::Queueing, String::new());
         Self { shared, grant, kind, usage, phase, peer }
     }
 
@@ -83,6 +83,11 @@ impl<'a> Journey<'a> {
         }
         self.usage.requests += 1;
         let outgoing = outgoing(request)?;
+        self.phase = Phase::Queueing;
+        let _turn = self.shared.turns.acquire().await.map_err(|error| Error::Unavailable {
+            peer: self.peer.clone(),
+            reason: reason(&error),
+        })?;
         let key = Key::of(&request.target);
         while let Some(mut idle) = self.shared.pool.take(&key, |address| admit::opens(&rules, address)) {
             if !idle.ready().await {
@@ -101,16 +106,8 @@ impl<'a> Journey<'a> {
 
     async fn dial(&mut self, request: &Request, rules: &[&HttpRule]) -> Result<Connection, Error> {
         self.phase = Phase::Connecting;
-        let dialer = &self.shared.dialer;
-        if dialer.permits.available_permits() == 0 {
-            self.shared.pool.evict();
-        }
-        let permit = dialer.permits.clone().acquire_owned().await.map_err(|error| Error::Unavailable {
-            peer: self.peer.clone(),
-            reason: reason(&error),
-        })?;
         let call = Call { target: &request.target, rules, kind: self.kind, phase: &mut self.phase };
-        dialer.dial(call, permit).await
+        self.shared.dialer.dial(call).await
     }
 
     async fn exchange(
@@ -189,4 +186,22 @@ fn outgoing(request: &Request) -> Result<http::Request<Full<bytes::Bytes>>, Erro
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     Ok(outgoing)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::connector::{Target, tests::support::request};
+
+    proptest! {
+        #[test]
+        fn every_target_makes_a_request_line(path in "\\PC{0,20}", query in "\\PC{0,20}") {
+            if let Ok(target) = Target::parse(&format!("http://a.example/{path}?{query}")) {
+                let outgoing = outgoing(&request(Method::GET, target.clone())).unwrap();
+                prop_assert_eq!(outgoing.uri().to_string(), target.path_and_query());
+            }
+        }
+    }
 }

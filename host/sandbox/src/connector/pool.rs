@@ -69,14 +69,8 @@ impl Pool {
         drop(evicted);
     }
 
-    /// Gives up one idle connection, where somebody waits for a place.
-    pub(super) fn evict(&self) {
-        let oldest = self.idle.lock().waiting.pop_front();
-        drop(oldest);
-    }
-
     /// Closes what has waited too long; says when to look again.
-    fn expire(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
         let mut closed = Vec::new();
         let mut idle = self.idle.lock();
         let next = loop {

@@ -12,12 +12,16 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::target::Host;
 
-/// Reads every certificate of a PEM file.
+/// Reads every certificate of a PEM file. Unlike one of the platform's many, a root that the operator names
+/// has to be good: it is tried here, at the start, not at the first request.
 pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, RootsError> {
     let certificates =
         CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(RootsError::Pem)?;
     if certificates.is_empty() {
         return Err(RootsError::Empty);
+    }
+    for certificate in &certificates {
+        RootCertStore::empty().add(certificate.clone()).map_err(RootsError::Unusable)?;
     }
     Ok(certificates)
 }
@@ -29,6 +33,8 @@ pub enum RootsError {
     Pem(#[source] rustls::pki_types::pem::Error),
     #[error("the file holds no certificate")]
     Empty,
+    #[error("the file holds a certificate that can not be a root")]
+    Unusable(#[source] rustls::Error),
 }
 
 pub(super) struct Tls {
@@ -65,7 +71,6 @@ fn configure(extra_roots: &[CertificateDer<'static>]) -> io::Result<TlsConnector
         tracing::warn!(%error, "can not read a platform root certificate");
     }
     roots.add_parsable_certificates(native.certs);
-    // Unlike one of the platform's many, a root that the operator named has to be good.
     for root in extra_roots {
         roots.add(root.clone()).map_err(io::Error::other)?;
     }

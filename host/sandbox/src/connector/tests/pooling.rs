@@ -6,6 +6,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::Notify,
     task::JoinSet,
+    time::Instant,
 };
 
 use super::super::{Error, Options};
@@ -115,10 +116,10 @@ async fn only_what_is_safe_is_sent_twice() {
 }
 
 #[tokio::test]
-async fn calls_wait_for_a_place() {
+async fn calls_wait_for_their_turn() {
     let server = Server::start(|_| text("")).await;
     let other = Server::start(|_| text("")).await;
-    let options = Options { connections_max: 2, ..Options::default() };
+    let options = Options { concurrency_max: 2, ..Options::default() };
     let out = Arc::new(Out::with(options, &[&server.url(""), &other.url("")], &[]));
     let mut calls = JoinSet::new();
     for call in 0..40 {
@@ -128,7 +129,7 @@ async fn calls_wait_for_a_place() {
     while let Some(done) = calls.join_next().await {
         assert_eq!(done.unwrap().unwrap(), 200);
     }
-    assert!(out.idle() <= 2);
+    assert!(server.accepted() <= 2 && other.accepted() <= 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,9 +153,10 @@ async fn idle_connections_expire() {
     let out = Out::granted(&[&server.url("")]);
     out.get(&server.url("/")).await.unwrap();
     assert_eq!(out.idle(), 1);
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(20)).await;
-    while out.idle() > 0 {
-        tokio::task::yield_now().await;
-    }
+    let pool = &out.connector.shared.pool;
+    let later = Instant::now() + Duration::from_secs(10);
+    assert!(pool.expire(later).is_some_and(|next| next > later));
+    assert_eq!(out.idle(), 1);
+    assert!(pool.expire(Instant::now() + Duration::from_secs(20)).is_none());
+    assert_eq!(out.idle(), 0);
 }

@@ -57,7 +57,7 @@ impl Server {
     }
 
     /// HTTP over what `wrap` makes of each connection.
-    pub(crate) async fn http(
+    pub(super) async fn http(
         ip: &str,
         answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
         wrap: impl Fn(TcpStream) -> BoxFuture<'static, io::Result<Io>> + Send + Sync + 'static,

@@ -101,5 +101,8 @@ fn roots_are_read_from_pem() {
     let both = format!("{}\n# the second\n{}", one.pem(), two.pem());
     assert_eq!(certificates_from_pem(both.as_bytes()).unwrap(), [one.der().clone(), two.der().clone()]);
     assert_eq!(certificates_from_pem(b"nothing").unwrap_err().to_string(), "the file holds no certificate");
-    assert!(certificates_from_pem(b"-----BEGIN CERTIFICATE-----\n???\n-----END CERTIFICATE-----").is_err());
+    for bad in ["???", "AAAA"] {
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{bad}\n-----END CERTIFICATE-----\n");
+        assert!(certificates_from_pem(pem.as_bytes()).is_err(), "{bad}");
+    }
 }

@@ -160,10 +160,8 @@ proptest! {
         let target = Target::parse(&format!("{scheme}://{host}{port}{path}")).unwrap();
         if rule.admits(&target, &Method::GET) {
             prop_assert_eq!(rule_scheme, scheme);
-            prop_assert!(match pattern.strip_prefix('*') {
-                Some(tail) => host.ends_with(tail),
-                None => host == pattern,
-            });
+            let fits = pattern.strip_prefix('*').map_or(host == pattern, |tail| host.ends_with(tail));
+            prop_assert!(fits, "{pattern} admits {host}");
             let default = if scheme == "http" { ":80" } else { ":443" };
             let number = |port: &str| if port.is_empty() { default.to_owned() } else { port.to_owned() };
             prop_assert!(rule_port == ":*" || number(rule_port) == number(port));
