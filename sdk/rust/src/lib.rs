@@ -54,7 +54,7 @@ pub mod __private {
         describe::Meta,
         failure::StepResult,
         outcome::{ControlResult, signal},
-        step::{Step, config, output},
+        step::{NoConfig, Step, config, output},
     };
     #[cfg(target_family = "wasm")]
     pub use crate::guest::{ControlOf, HandlerOf, control, step};

@@ -1,6 +1,7 @@
 //! A step's edge: JSON text in, JSON text out.
 
-use serde::{Serialize, de::DeserializeOwned};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::Failure;
@@ -13,6 +14,11 @@ pub trait Step {
     /// Runs the function once.
     fn execute(config: &str, context: &str) -> Result<String, Failure>;
 }
+
+/// The config of a function without arguments: an object without keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoConfig {}
 
 /// The typed config, or a failure that names the key at fault.
 pub fn config<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
@@ -54,8 +60,6 @@ fn without_position(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[derive(Debug, Deserialize)]

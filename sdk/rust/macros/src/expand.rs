@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Error, FnArg, ItemFn, Result, ReturnType, Type};
+use syn::{Error, FnArg, ItemFn, Result, ReturnType, Type, parse_quote};
 
 use crate::{args::Args, entry};
 
@@ -100,16 +100,18 @@ fn resume(args: &Args, item: &ItemFn, function: &Function<'_>) -> Result<TokenSt
     let (call, arguments) = (&function.call, function.arguments());
     Ok(quote! {
         #arguments
-        ::stepcell::__private::decision(#resume(#call, ::stepcell::__private::signal(__signal)?))
+        ::stepcell::__private::decision(#resume(#call ::stepcell::__private::signal(__signal)?))
     })
 }
 
 /// The types in a step's signature, and how to call it.
 struct Function<'a> {
-    config: &'a Type,
+    /// A type without any keys where the function takes no argument.
+    config: Type,
     /// `()` where the function takes the config only.
     context: Type,
     output: &'a Type,
+    /// With a comma after each argument.
     call: TokenStream,
 }
 
@@ -127,8 +129,9 @@ impl<'a> Function<'a> {
         };
         let types = signature.inputs.iter().map(argument).collect::<Result<Vec<_>>>()?;
         let (config, context, call) = match types.as_slice() {
-            [config] => (*config, syn::parse_quote!(()), quote!(__config)),
-            [config, context] => (*config, (*context).clone(), quote!(__config, __context)),
+            [] => (parse_quote!(::stepcell::__private::NoConfig), parse_quote!(()), quote!()),
+            [config] => ((*config).clone(), parse_quote!(()), quote!(__config,)),
+            [config, context] => ((*config).clone(), (*context).clone(), quote!(__config, __context,)),
             _ => {
                 let message = "a step takes its config, and a part of the context where it needs one";
                 return Err(Error::new_spanned(&signature.inputs, message));

@@ -10,7 +10,7 @@ use syn::{DeriveInput, ItemFn, parse_macro_input};
 
 /// Makes a step of a function `fn(Config) -> Result<Output, Failure>`.
 ///
-/// A second argument gives it a part of the context: `Context`, `Input<T>` or
+/// A function without arguments is a step without a config. A second argument gives it a part of the context: `Context`, `Input<T>` or
 /// `StepInfo`. The doc comment is the description in the catalog.
 ///
 /// | argument | meaning |
