@@ -1,0 +1,178 @@
+//! Runs executions: finds room for a cell, puts it on the lanes, and ends it when its time is over.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use stepcell_core::{Failure, Fault};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep_until,
+};
+use tokio_util::sync::CancellationToken;
+use wasmtime::{Engine, component::Linker};
+
+use crate::{
+    Connector, Grant,
+    capability::http::HttpAccess,
+    cell::{CellState, NewCell, StopReason},
+    error::Error,
+    execution::{Ended, Entry, Execution},
+    lanes::{Lanes, Turn},
+    limits::Effective,
+    machine::{self, CELLS_MAX},
+    plugin::Plugin,
+    trap,
+    wasi::Attempt,
+};
+
+/// Everything that all cells share.
+pub(crate) struct Cells {
+    engine: Engine,
+    linker: Linker<CellState>,
+    lanes: Arc<Lanes>,
+    room: Arc<Semaphore>,
+    connector: Connector,
+}
+
+/// One execution that is asked for.
+pub(crate) struct Job {
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) entry: Entry,
+    /// The step's type.
+    pub(crate) kind: Arc<str>,
+    pub(crate) limits: Effective,
+    pub(crate) grant: Arc<Grant>,
+    pub(crate) attempt: Attempt,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Cells {
+    /// Reserves the pool and starts the threads. Host calls use the runtime it is called in.
+    pub(crate) fn start(engine: Engine, connector: Connector) -> Result<Self, Error> {
+        let linker = machine::linker(&engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
+        let lanes = Lanes::start(&engine, &tokio::runtime::Handle::current()).map_err(Error::Threads)?;
+        let room = Arc::new(Semaphore::new(CELLS_MAX as usize));
+        Ok(Self { engine, linker, lanes: Arc::new(lanes), room, connector })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<CellState> {
+        &self.linker
+    }
+
+    /// Runs an execution to its end. Dropping the future ends the cell too.
+    pub(crate) async fn run(&self, job: Job) -> Ended {
+        let asked_at = Instant::now();
+        // A step's own timeout counts from when it was asked for; the operator's limit is on the cell itself,
+        // since a queue is nothing that a step can answer for.
+        let timeout = job.limits.timeout.map(|timeout| asked_at + timeout);
+        let room = match self.find_room(&job, timeout).await {
+            Ok(room) => room,
+            Err(reason) => return Ended::before_start(trap::stopped(reason, &job.limits, &job.kind)),
+        };
+        let (reason, deadline) = deadline(Instant::now() + job.limits.time.value, timeout);
+        let cancel = job.cancel.clone();
+        let turn = self.lanes.turn();
+        let mut guard = StopOnDrop { lanes: &self.lanes, turn: &turn, armed: true };
+        let execution = self.execution(job, Arc::clone(&turn), deadline, room);
+        let mut task = self.lanes.spawn(Arc::clone(&turn), Box::pin(execution.run()));
+        let ended = tokio::select! {
+            biased;
+            ended = &mut task => ended,
+            () = cancel.cancelled() => {
+                self.lanes.stop(&turn, StopReason::Cancelled);
+                task.await
+            }
+            () = sleep_until(deadline.into()) => {
+                self.lanes.stop(&turn, reason);
+                task.await
+            }
+        };
+        guard.armed = false;
+        ended.unwrap_or_else(|| Ended::before_start(self.lost()))
+    }
+
+    /// For measuring what a call costs by itself.
+    pub(crate) fn bare_state(&self) -> CellState {
+        let (grant, kind) = (Arc::new(Grant::default()), Arc::from("bare"));
+        CellState::bare(HttpAccess::new(self.connector.clone(), grant, kind, Instant::now()), self.lanes.turn())
+    }
+
+    fn execution(
+        &self,
+        job: Job,
+        turn: Arc<Turn>,
+        deadline: Instant,
+        room: OwnedSemaphorePermit,
+    ) -> Execution {
+        let http = HttpAccess::new(self.connector.clone(), job.grant, Arc::clone(&job.kind), deadline);
+        let cell = NewCell {
+            http,
+            attempt: job.attempt,
+            fuel: job.limits.fuel.value,
+            memory: job.limits.memory.value,
+            output: job.limits.output.value,
+            turn,
+        };
+        Execution { plugin: job.plugin, entry: job.entry, cell, limits: job.limits, kind: job.kind, room }
+    }
+
+    /// Waits in a queue where too many cells are alive.
+    async fn find_room(&self, job: &Job, timeout: Option<Instant>) -> Result<OwnedSemaphorePermit, StopReason> {
+        if job.cancel.is_cancelled() {
+            return Err(StopReason::Cancelled);
+        }
+        let room = Arc::clone(&self.room);
+        if let Ok(permit) = Arc::clone(&room).try_acquire_many_owned(job.plugin.room()) {
+            return Ok(permit);
+        }
+        let far = Instant::now() + Duration::from_secs(365 * 24 * 3600);
+        tokio::select! {
+            permit = room.acquire_many_owned(job.plugin.room()) => permit.map_err(|_| StopReason::Cancelled),
+            () = job.cancel.cancelled() => Err(StopReason::Cancelled),
+            () = sleep_until(timeout.unwrap_or(far).into()) => Err(StopReason::StepTimeout),
+        }
+    }
+
+    /// There is no result: the cell panicked on its way out, or the lanes were closed under it.
+    fn lost(&self) -> Failure {
+        if self.lanes.are_closed() {
+            return Failure::system(Fault::Unavailable, "stopping", "the host stops").retryable();
+        }
+        trap::host_panic()
+    }
+}
+
+impl Drop for Cells {
+    fn drop(&mut self) {
+        self.lanes.close();
+    }
+}
+
+/// Which of the two is over first.
+fn deadline(limit: Instant, timeout: Option<Instant>) -> (StopReason, Instant) {
+    match timeout {
+        Some(timeout) if timeout <= limit => (StopReason::StepTimeout, timeout),
+        _ => (StopReason::TimeLimit, limit),
+    }
+}
+
+/// Ends the cell when nobody waits for it any more.
+struct StopOnDrop<'a> {
+    lanes: &'a Lanes,
+    turn: &'a Arc<Turn>,
+    armed: bool,
+}
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.lanes.stop(self.turn, StopReason::Cancelled);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What the sandbox is started with.
+
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+
+use stepcell_core::Limits;
+
+use crate::{Grant, connector};
+
+/// Everything the operator decides. The command line fills it in.
+#[derive(Clone)]
+pub struct Options {
+    /// Plugin folders, in the order of the config. Their files win over the built-ins.
+    pub folders: Vec<PathBuf>,
+    /// Where the plugins that come with the host lie; they get their default grants, by digest.
+    pub builtins: Option<PathBuf>,
+    /// Compiled code. Only this user may be able to write there: what lies in it is run as it is.
+    pub cache: PathBuf,
+    /// Makes the randomness of steps unguessable; kept in the data folder.
+    pub host_key: [u8; 32],
+    /// Of one execution, where no grant says otherwise.
+    pub limits: Limits,
+    /// By step type.
+    pub grants: BTreeMap<String, Grant>,
+    pub compiler: Compiler,
+    /// Whether changes in the folders are followed; a command that ends soon need not.
+    pub watch: bool,
+    /// Outbound connections.
+    pub connector: connector::Options,
+}
+
+/// The program that compiles one component in a process of its own.
+#[derive(Debug, Clone)]
+pub struct Compiler {
+    /// Usually this very program.
+    pub program: PathBuf,
+    /// What stands before the two paths, such as `compile-plugin`. The program has to hand the paths to
+    /// [`compile_child`](crate::compile_child).
+    pub args: Vec<OsString>,
+}

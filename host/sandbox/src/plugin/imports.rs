@@ -1,0 +1,108 @@
+//! What a component asks for, read from its type before anything of it runs.
+
+use std::collections::BTreeSet;
+
+use wasmtime::{Engine, component::Component};
+
+use super::Refusal;
+
+/// Packages that the host provides, with the versions it is compatible with.
+const KNOWN: [(&str, &str); 8] = [
+    ("stepcell:step/", "0.1."),
+    ("stepcell:http/", "0.1."),
+    ("wasi:io/", "0.2."),
+    ("wasi:clocks/", "0.2."),
+    ("wasi:random/", "0.2."),
+    ("wasi:cli/", "0.2."),
+    ("wasi:filesystem/", "0.2."),
+    ("wasi:sockets/", "0.2."),
+];
+
+/// The words every plugin shares; importing them asks for nothing.
+const WORDS: &str = "stepcell:step/";
+
+/// A component's imports, by name, in alphabetical order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Imports(Vec<String>);
+
+impl Imports {
+    /// Fails on the first import that the host does not know.
+    pub(super) fn of(component: &Component, engine: &Engine) -> Result<Self, Refusal> {
+        let names: BTreeSet<String> =
+            component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect();
+        match names.iter().find(|name| !is_known(name)) {
+            Some(unknown) => Err(refusal(unknown)),
+            None => Ok(Self(names.into_iter().collect())),
+        }
+    }
+
+    pub(crate) fn names(&self) -> &[String] {
+        &self.0
+    }
+
+    /// The capabilities among them, such as `http`.
+    pub(crate) fn capabilities(&self) -> Vec<String> {
+        let found: BTreeSet<&str> = self
+            .0
+            .iter()
+            .filter(|name| !name.starts_with(WORDS))
+            .filter_map(|name| name.strip_prefix("stepcell:")?.split('/').next())
+            .collect();
+        found.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Whether an execution depends on nothing but the attempt. WASI is virtual and counts as nothing.
+    pub(crate) fn is_pure(&self) -> bool {
+        self.capabilities().is_empty()
+    }
+}
+
+fn is_known(name: &str) -> bool {
+    KNOWN.iter().any(|(package, version)| {
+        name.starts_with(package)
+            && name.split_once('@').is_some_and(|(_, given)| given.starts_with(version))
+    })
+}
+
+fn refusal(unknown: &str) -> Refusal {
+    let refusal = Refusal::new(format!("it imports `{unknown}`, which this host does not have"));
+    let package = unknown.split(['/', '@']).next().unwrap_or_default();
+    match package {
+        "wasi:http" => refusal.with_hint("ask for `stepcell:http/http@0.1.0` instead: every way out is granted by the operator"),
+        _ if KNOWN.iter().any(|(known, _)| known.trim_end_matches('/') == package) => {
+            refusal.with_hint("this host has another version of it; build the plugin against `wit/` of this version")
+        }
+        _ => refusal.with_hint("a plugin may import WASI 0.2 and the interfaces under `wit/`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &str, known: bool) {
+        assert_eq!(is_known(name), known, "{name}");
+    }
+
+    #[test]
+    fn compatible_versions_are_known() {
+        check("stepcell:http/http@0.1.0", true);
+        check("stepcell:http/http@0.1.7", true);
+        check("stepcell:http/http@0.2.0", false);
+        check("wasi:io/poll@0.2.3", true);
+        check("wasi:io/poll@0.3.0", false);
+        check("wasi:http/outgoing-handler@0.2.0", false);
+        check("stepcell:http/http", false);
+        check("env", false);
+    }
+
+    #[test]
+    fn capabilities_are_what_is_not_plain() {
+        let names = ["stepcell:http/http@0.1.0", "stepcell:step/types@0.1.0", "wasi:io/poll@0.2.0"];
+        let imports = Imports(names.map(str::to_owned).to_vec());
+        assert_eq!(imports.capabilities(), ["http"]);
+        assert!(!imports.is_pure());
+        assert!(Imports(names[1..].iter().map(|name| (*name).to_owned()).collect()).is_pure());
+    }
+}

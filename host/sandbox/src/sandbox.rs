@@ -1,0 +1,192 @@
+//! The sandbox as the engine and the API see it.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use stepcell_core::{Catalog, Digest, Failure, Fault, catalog::Provider, event::Receipt};
+use stepcell_engine::runner::{Call, Completion, Entry as Asked, StepRunner};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    Connector, Grant, Options,
+    cache::Cache,
+    cells::{Cells, Job},
+    compile::Compilers,
+    error::Error,
+    execution::{Ended, Entry, Returned},
+    library::{self, Library, Parts},
+    limits::Effective,
+    machine,
+    plugin::Described,
+    wasi::Attempt,
+};
+
+/// Loads plugins from folders and runs each execution in a fresh cell. Stops when it is dropped.
+pub struct Sandbox {
+    shared: Arc<Shared>,
+    _stop: DropGuard,
+}
+
+pub(crate) struct Shared {
+    pub(crate) library: Arc<Library>,
+    pub(crate) cells: Arc<Cells>,
+    pub(crate) policy: Policy,
+}
+
+/// What the operator decided.
+pub(crate) struct Policy {
+    pub(crate) limits: stepcell_core::Limits,
+    host_key: [u8; 32],
+    grants: std::collections::HashMap<String, Arc<Grant>>,
+    /// For the host's own files that want HTTP and that no grant names.
+    builtin: Arc<Grant>,
+    none: Arc<Grant>,
+}
+
+impl Sandbox {
+    /// Starts the threads and the look-out on the folders, and returns before any plugin is loaded; see
+    /// [`settled`](Self::settled).
+    pub async fn start(options: Options) -> Result<Arc<Self>, Error> {
+        let watch = options.watch;
+        let shared = tokio::task::spawn_blocking(|| Shared::new(options)).await;
+        let shared = Arc::new(shared.map_err(|error| Error::Engine(error.to_string()))??);
+        let stop = CancellationToken::new();
+        tokio::spawn(library::keep(Arc::clone(&shared.library), watch, stop.clone()));
+        Ok(Arc::new(Self { shared, _stop: stop.drop_guard() }))
+    }
+
+    /// Waits until every file that is there now is in the catalog or refused.
+    pub async fn settled(&self) {
+        self.shared.library.settled().await;
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Shared {
+    fn new(options: Options) -> Result<Self, Error> {
+        let engine = machine::engine().map_err(|error| Error::Engine(format!("{error:#}")))?;
+        let cache = Arc::new(Cache::open(&options.cache, &engine)?);
+        if let Err(error) = cache.prune() {
+            tracing::warn!(%error, "the cache can not be pruned");
+        }
+        let connector = Connector::new(options.connector, tokio::runtime::Handle::current());
+        let cells = Arc::new(Cells::start(engine, connector)?);
+        let library = Library::new(Parts {
+            cells: Arc::clone(&cells),
+            compilers: Compilers::new(options.compiler, Arc::clone(&cache)),
+            cache,
+            host_key: options.host_key,
+            folders: options.folders,
+            builtins: options.builtins,
+        });
+        let policy = Policy {
+            limits: options.limits,
+            host_key: options.host_key,
+            grants: options.grants.into_iter().map(|(kind, grant)| (kind, Arc::new(grant))).collect(),
+            builtin: Arc::new(Grant::public_http()),
+            none: Arc::new(Grant::default()),
+        };
+        Ok(Self { library: Arc::new(library), cells, policy })
+    }
+
+    async fn run(&self, call: Call) -> Completion {
+        let started = std::time::Instant::now();
+        let digest = call.provider.digest;
+        let described = match self.library.loaded(digest) {
+            Some(described) => Some(described),
+            None => self.library.fetch(digest).await,
+        };
+        let ended = match described {
+            Some(described) => self.cells.run(self.job(call, described)).await,
+            None => Ended::before_start(plugin_gone(&call)),
+        };
+        completion(ended, started)
+    }
+
+    fn job(&self, call: Call, described: Described) -> Job {
+        let grant = self.grant(&call.kind, call.provider.digest);
+        let limits = Effective::new(&self.policy.limits, Some(&grant.limits), &call.limits);
+        let attempt = Attempt {
+            host_key: self.policy.host_key,
+            run: call.run,
+            step: Some(call.step),
+            number: call.attempt,
+            started_at: call.started_at,
+        };
+        let (config, context) = (call.config, call.context);
+        let entry = match call.entry {
+            Asked::Execute => Entry::Execute { config, context },
+            Asked::Resume { signal } => Entry::Resume { config, context, signal: signal.text().to_owned() },
+        };
+        let kind = call.kind.into();
+        Job { plugin: described.plugin, entry, kind, limits, grant, attempt, cancel: call.cancel }
+    }
+
+    /// The operator's word on a type; without one, what the host's own files need and no other file gets.
+    fn grant(&self, kind: &str, digest: Digest) -> Arc<Grant> {
+        let granted = self.policy.grants.get(kind);
+        Arc::clone(granted.unwrap_or_else(|| {
+            let own = self.library.published().builtins.contains(&digest);
+            if own { &self.policy.builtin } else { &self.policy.none }
+        }))
+    }
+}
+
+fn completion(ended: Ended, started: std::time::Instant) -> Completion {
+    let result = ended.result.and_then(|returned| match returned {
+        Returned::Outcome(outcome) => Ok(outcome),
+        Returned::Description(_) => Err(crate::trap::host_panic()),
+    });
+    let receipt = Receipt {
+        fuel: ended.fuel,
+        total_us: micros(started.elapsed()),
+        host_us: micros(ended.host),
+    };
+    Completion {
+        result,
+        receipt,
+        log: ended.log,
+        log_dropped_bytes: ended.log_dropped_bytes,
+        denied: ended.denied,
+    }
+}
+
+fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn plugin_gone(call: &Call) -> Failure {
+    let message =
+        format!("the plugin `{}` ({}) of this run is gone", call.provider.file, call.provider.digest.short());
+    Failure::system(Fault::Unavailable, "plugin_gone", message)
+        .with_hint("put the very same file into a plugin folder again, or start a new run")
+}
+
+impl StepRunner for Sandbox {
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.shared.library.published().catalog)
+    }
+
+    fn pinned(&self, digest: Digest) -> BoxFuture<'static, Option<Arc<Provider>>> {
+        let library = Arc::clone(&self.shared.library);
+        Box::pin(async move {
+            if let Some(provider) = find_provider(&library.published().catalog, digest) {
+                return Some(provider);
+            }
+            library.fetch(digest).await.as_ref().map(library::provider_of_none)
+        })
+    }
+
+    fn run(&self, call: Call) -> BoxFuture<'static, Completion> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.run(call).await })
+    }
+}
+
+fn find_provider(catalog: &Catalog, digest: Digest) -> Option<Arc<Provider>> {
+    let mut providers = catalog.types.values().flat_map(|step_type| &step_type.providers);
+    providers.find(|provider| provider.digest == digest).cloned()
+}
