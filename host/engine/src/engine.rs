@@ -138,7 +138,9 @@ impl Engine {
     pub fn plan(&self, parsed: Parsed) -> Result<Arc<Prepared>, Vec<Problem>> {
         let catalog = self.inner.runner.catalog();
         let digest = parsed.flow.digest();
-        if let Some(prepared) = self.inner.flows.get(digest, &catalog) {
+        // A flow with mistakes of reading is not the one that its source was kept for.
+        let readable = parsed.problems().is_empty();
+        if let Some(prepared) = self.inner.flows.get(digest, &catalog).filter(|_| readable) {
             return Ok(prepared);
         }
         let types = used_types(parsed.flow.steps.values().map(|step| &step.kind), &catalog);

@@ -136,3 +136,93 @@ fn unmet(step: &str, port: Option<&str>) -> String {
         None => format!("step `{step}` was skipped"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+    use stepcell_core::{
+        Catalog, Digest, StepType,
+        catalog::{Describe, Provider},
+        parse::{Format, parse},
+    };
+
+    use super::*;
+
+    fn plan(steps: &str) -> Plan {
+        let provider = |kind: &str, ports: &[&str]| {
+            let describe: Describe = serde_json::from_value(json!({
+                "type": kind, "label": kind, "icon": "x", "category": "custom", "description": "",
+                "config_schema": {}, "ports": ports,
+            }))
+            .unwrap();
+            let digest = Digest::of(kind.as_bytes());
+            let provider =
+                Provider { file: kind.into(), digest, describe: describe.into(), pure_step: true, control: false };
+            (kind.to_owned(), StepType { providers: vec![Arc::new(provider)] })
+        };
+        let types = [provider("plain", &[]), provider("fork", &["true", "false"])].into_iter().collect();
+        let flow = format!("name: test\nsteps:\n{steps}");
+        Plan::build(parse(&flow, Format::Yaml).unwrap(), &Catalog { types, folders: Vec::new() }).unwrap()
+    }
+
+    /// Walks the graph; `taken` is the port that every fork takes. Gives the steps that started, in order.
+    fn walk(steps: &str, taken: &str) -> String {
+        let plan = plan(steps);
+        let mut progress = Progress::new(&plan);
+        let mut started = Vec::new();
+        let mut todo = progress.roots();
+        while !todo.is_empty() {
+            let mut next = Vec::new();
+            for decision in todo {
+                next.extend(match decision {
+                    Decision::Start(index) => {
+                        let step = &plan.steps[index].step;
+                        started.push(step.id.to_string());
+                        progress.ran(&plan, index, (step.kind == "fork").then(|| taken.to_owned()))
+                    }
+                    Decision::Skip(index, _) => progress.skipped(&plan, index),
+                });
+            }
+            todo = next;
+        }
+        assert!(progress.is_complete());
+        started.join(" ")
+    }
+
+    const FORKED: &str = "
+  - { id: f, type: fork, config: {} }
+  - { id: yes, type: plain, after: f.true, config: {} }
+  - { id: no, type: plain, after: f.false, config: {} }
+  - { id: below_no, type: plain, config: { x: '{{ steps.no }}' } }
+  - { id: either, type: plain, after: [yes, no], config: {} }
+  - { id: any, type: plain, after: f, config: {} }
+";
+
+    #[test]
+    fn a_fork_walks_one_side_and_joins() {
+        assert_eq!(walk(FORKED, "true"), "f yes any either");
+        assert_eq!(walk(FORKED, "false"), "f no any below_no either");
+    }
+
+    #[test]
+    fn a_reference_is_needed_whatever_else_ran() {
+        let steps = "
+  - { id: f, type: fork, config: {} }
+  - { id: no, type: plain, after: f.false, config: {} }
+  - { id: both, type: plain, after: [f.true], config: { x: '{{ steps.no }}' } }
+";
+        assert_eq!(walk(steps, "true"), "f");
+    }
+
+    #[test]
+    fn a_step_waits_for_all_its_needs() {
+        let steps = "
+  - { id: last, type: plain, config: { x: '{{ steps.a }}{{ steps.b }}{{ steps.a }}' } }
+  - { id: a, type: plain, config: {} }
+  - { id: b, type: plain, after: a, config: {} }
+";
+        assert_eq!(walk(steps, ""), "a b last");
+    }
+}
