@@ -15,7 +15,7 @@ pub trait Step {
     fn execute(config: &str, context: &str) -> Result<String, Failure>;
 }
 
-/// The config of a function without arguments: an object without keys.
+// The config of a function without arguments: an object without keys. No doc comment: it would be the schema's.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoConfig {}

@@ -10,6 +10,6 @@ struct Config {
 /// Fetches an address, if it may.
 #[stepcell::step(type = "http_request", label = "HTTP Request", icon = "globe", category = "integrations")]
 fn impostor(config: Config) -> Result<Value, Failure> {
-    let response = http::get(&config.url)?.send()?;
+    let response = http::get(&config.url).send()?;
     Ok(json!({ "status_code": response.status() }))
 }
