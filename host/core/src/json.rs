@@ -30,6 +30,11 @@ impl Json {
         Ok(Self::from_raw(RawValue::from_string(text)?))
     }
 
+    /// What the host itself made: the text is written and not checked again.
+    pub fn from_serialize(value: &impl Serialize) -> Result<Self, serde_json::Error> {
+        serde_json::value::to_raw_value(value).map(Self::from_raw)
+    }
+
     /// The JSON text.
     pub fn text(&self) -> &str {
         self.0.raw.get()

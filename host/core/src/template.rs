@@ -1,15 +1,47 @@
 //! JSON with `{{ … }}` and `{"$from": …}` in it: compiled once, resolved for every step of every run.
+//!
+//! A string that is one whole `{{ … }}` gives the value as it is; text around it gives a string, in which
+//! strings stand as they are and all other values as JSON text. Everything that a template may use is bounded,
+//! see [`limits`]; `{{ '{{' }}` writes the two braces.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde_json::Value;
 
+use self::{
+    eval::Eval,
+    limits::Budget,
+    names::Names,
+    node::{Builder, Node},
+    slots::Slots,
+    text::Piece,
+};
 use crate::Json;
+
+mod text;
+mod names;
+mod slots;
+mod expr;
+mod compile;
+mod from;
+mod node;
+mod limits;
+mod value;
+mod eval;
+mod ops;
+mod filters;
+mod write;
+#[cfg(test)]
+mod tests;
 
 /// A JSON value with templates in it, ready to be resolved.
 #[derive(Debug)]
 pub struct Template {
-    json: Json,
+    node: Node,
+    slots: Slots,
     references: References,
 }
 
@@ -49,10 +81,11 @@ pub struct TemplateProblem {
 }
 
 /// A template that gives no value in this run.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{expression}` at `{path}` gives no value: {reason}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateError {
+    /// Where, as in [`TemplateProblem`].
     pub path: String,
+    /// As written.
     pub expression: String,
     pub reason: String,
     pub hint: Option<String>,
@@ -75,15 +108,37 @@ pub struct Scope<'a> {
     pub extra: &'a [(&'a str, Json)],
 }
 
+impl Default for Options<'_> {
+    /// No key is special, and there are no more names.
+    fn default() -> Self {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        Self { literal: &NONE, deferred: &[], roots: &[] }
+    }
+}
+
 impl Template {
     /// Compiles every string and `$from` of `value`; finds all problems at once.
-    pub fn compile(value: &Value, _options: &Options<'_>) -> Result<Self, Vec<TemplateProblem>> {
-        Ok(Self { json: Json::from(value.clone()), references: References::default() })
+    pub fn compile(value: &Value, options: &Options<'_>) -> Result<Self, Vec<TemplateProblem>> {
+        Self::build(options.roots, |builder| builder.top(value, options))
     }
 
-    /// Compiles an `if`: one expression, with or without `{{ }}` around it.
+    /// Compiles an `if`: one expression, with or without `{{ }}` around it. What it gives is for [`truthy`].
     pub fn compile_condition(text: &str) -> Result<Self, Vec<TemplateProblem>> {
-        Ok(Self { json: Json::from(Value::from(text)), references: References::default() })
+        Self::build(&[], |builder| {
+            let expression = match text::split(text) {
+                Ok(pieces) => match pieces.as_slice() {
+                    [Piece::Expression(expression)] => Ok(*expression),
+                    _ if !text.contains("{{") => Ok(text.trim()),
+                    _ => Err(compile::Fault::syntax("a condition is one expression, with nothing around it")
+                        .hint("write `{{ a and b }}`")),
+                },
+                Err(fault) => Err(fault),
+            };
+            expression.map(|text| builder.expression(text)).unwrap_or_else(|fault| {
+                builder.problem(fault);
+                Node::Static(Json::null())
+            })
+        })
     }
 
     /// What it names.
@@ -93,23 +148,63 @@ impl Template {
 
     /// Whether it gives the same value in every run.
     pub fn is_static(&self) -> bool {
-        true
+        matches!(self.node, Node::Static(_))
     }
 
-    /// The value in this run.
-    pub fn resolve(&self, _scope: &Scope<'_>) -> Result<Json, TemplateError> {
-        Ok(self.json.clone())
+    /// The value in this run. Costs what the template uses: a static one, or one that is a whole output, is
+    /// shared and not copied.
+    pub fn resolve(&self, scope: &Scope<'_>) -> Result<Json, TemplateError> {
+        if let Node::Static(json) = &self.node {
+            return Ok(json.clone());
+        }
+        let outputs: Vec<_> = self.slots.steps.iter().map(|id| scope.steps.output(id)).collect();
+        let eval = Eval { slots: &self.slots, scope: *scope, outputs: &outputs, budget: Budget::new() };
+        node::resolve(&self.node, &eval)
+    }
+
+    fn build(
+        roots: &[&str],
+        build: impl FnOnce(&mut Builder<'_, '_>) -> Node,
+    ) -> Result<Self, Vec<TemplateProblem>> {
+        let mut names = Names::new(roots);
+        let mut builder = Builder { names: &mut names, problems: Vec::new() };
+        let node = build(&mut builder);
+        let problems = builder.problems;
+        if problems.is_empty() {
+            Ok(Self { node, slots: names.slots, references: names.references })
+        } else {
+            Err(problems)
+        }
     }
 }
 
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, expression, reason, .. } = self;
+        match path.as_str() {
+            "" => write!(f, "`{expression}` gives no value: {reason}"),
+            path => write!(f, "`{expression}` at `{path}` gives no value: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
 /// Whether a value counts as true: all but `false`, `null`, zero, and the empty string, list and map.
 pub fn truthy(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(value) => *value,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(entries) => !entries.is_empty(),
+    value::Val::from(value).truthy().unwrap_or_default()
+}
+
+/// The name that was probably meant.
+fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    /// Names are compared in time that grows with their product.
+    const LONGEST: usize = 64;
+    const LIKE_ENOUGH: f64 = 0.75;
+    if name.len() > LONGEST {
+        return None;
     }
+    let known = known.filter(|known| known.len() <= LONGEST);
+    let scored = known.map(|known| (strsim::normalized_damerau_levenshtein(name, known), known));
+    let best = scored.filter(|(score, _)| *score >= LIKE_ENOUGH).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.map(|(_, known)| known)
 }

@@ -1,0 +1,367 @@
+//! A JSON value whose strings and `$from` maps are compiled.
+
+use std::cell::RefCell;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::{
+    Options, TemplateError, TemplateProblem,
+    compile::{self, Fault},
+    eval::Eval,
+    expr::{Expr, Path},
+    from::{self, From},
+    limits::Budget,
+    names::Names,
+    ops,
+    text::{self, Piece},
+    value::{Reason, Val},
+    write::{Name, Pen, Written},
+};
+use crate::Json;
+
+/// A part of a template.
+#[derive(Debug)]
+pub(super) enum Node {
+    /// The same in every run, as JSON text.
+    Static(Json),
+    /// One expression; the value keeps its type.
+    Whole(Box<Leaf<Expr>>),
+    /// Text around expressions; the value is a string.
+    Mixed(Box<Leaf<Vec<Part>>>),
+    From(Box<Leaf<From>>),
+    List(Vec<Node>),
+    Map(Vec<(String, Node)>),
+}
+
+/// What is evaluated, and where it stands.
+#[derive(Debug)]
+pub(super) struct Leaf<T> {
+    pub(super) place: String,
+    /// As written.
+    pub(super) source: String,
+    pub(super) what: T,
+}
+
+#[derive(Debug)]
+pub(super) enum Part {
+    Text(String),
+    Expr(Expr),
+}
+
+/// Compiles a value and all that is in it.
+pub(super) struct Builder<'n, 'o> {
+    pub(super) names: &'n mut Names<'o>,
+    pub(super) problems: Vec<TemplateProblem>,
+}
+
+impl Builder<'_, '_> {
+    /// The top of a config, whose keys may be literal or deferred.
+    pub(super) fn top(&mut self, value: &Value, options: &Options<'_>) -> Node {
+        let Value::Object(entries) = value else { return self.node(value) };
+        if from::is_from(entries) || options.literal.is_empty() && options.deferred.is_empty() {
+            return self.node(value);
+        }
+        let mut nodes = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let node = self.at(&Step::Key(key), |builder| {
+                builder.check_key(key);
+                if let Some(instead) = options.literal.get(key) {
+                    builder.check_literal(key, value, instead);
+                    Node::Static(Json::from(value.clone()))
+                } else if options.deferred.contains(key) {
+                    builder.defer(value);
+                    Node::Static(Json::from(value.clone()))
+                } else {
+                    builder.node(value)
+                }
+            });
+            nodes.push((key.clone(), node));
+        }
+        joined(value, nodes, Node::Map, |(_, node)| node)
+    }
+
+    pub(super) fn node(&mut self, value: &Value) -> Node {
+        match value {
+            Value::String(text) => self.text(text).unwrap_or_else(|| Node::Static(Json::from(value.clone()))),
+            Value::Array(items) => {
+                let nodes = items.iter().enumerate();
+                let nodes = nodes.map(|(index, item)| self.at(&Step::Index(index), |builder| builder.node(item)));
+                let nodes = nodes.collect();
+                joined(value, nodes, Node::List, |node| node)
+            }
+            Value::Object(entries) if from::is_from(entries) => self.from(entries),
+            Value::Object(entries) => {
+                let nodes = entries.iter().map(|(key, item)| {
+                    let node = self.at(&Step::Key(key), |builder| {
+                        builder.check_key(key);
+                        builder.node(item)
+                    });
+                    (key.clone(), node)
+                });
+                let nodes = nodes.collect();
+                joined(value, nodes, Node::Map, |(_, node)| node)
+            }
+            _ => Node::Static(Json::from(value.clone())),
+        }
+    }
+
+    /// A whole expression, as an `if` has it.
+    pub(super) fn expression(&mut self, text: &str) -> Node {
+        match compile::compile(text, self.names) {
+            Ok(what) => Node::Whole(Box::new(self.leaf(format!("{{{{ {text} }}}}"), what))),
+            Err(fault) => {
+                self.problem(fault);
+                Node::Static(Json::null())
+            }
+        }
+    }
+
+    pub(super) fn problem(&mut self, fault: Fault) {
+        let Fault { code, message, hint } = fault;
+        self.problems.push(TemplateProblem { path: self.names.place.clone(), code, message, hint });
+    }
+
+    /// None for plain text.
+    fn text(&mut self, text: &str) -> Option<Node> {
+        if !text.contains("{{") && !text.contains("{%") {
+            return None;
+        }
+        let pieces = match text::split(text) {
+            Ok(pieces) => pieces,
+            Err(fault) => {
+                self.problem(fault);
+                return None;
+            }
+        };
+        match pieces.as_slice() {
+            [Piece::Text(_)] => None,
+            [Piece::Expression(expression)] => Some(self.expression(expression)),
+            pieces => {
+                let parts = pieces.iter().filter_map(|piece| match piece {
+                    Piece::Text(text) => Some(Part::Text((*text).to_owned())),
+                    Piece::Expression(text) => match compile::compile(text, self.names) {
+                        Ok(expr) => Some(Part::Expr(expr)),
+                        Err(fault) => {
+                            self.problem(fault);
+                            None
+                        }
+                    },
+                });
+                let parts = parts.collect();
+                Some(Node::Mixed(Box::new(self.leaf(text.to_owned(), parts))))
+            }
+        }
+    }
+
+    fn from(&mut self, map: &Map<String, Value>) -> Node {
+        match from::compile(map, self.names) {
+            Ok(what) => Node::From(Box::new(self.leaf(Value::Object(map.clone()).to_string(), what))),
+            Err(fault) => {
+                self.problem(fault);
+                Node::Static(Json::null())
+            }
+        }
+    }
+
+    fn leaf<T>(&self, source: String, what: T) -> Leaf<T> {
+        Leaf { place: self.names.place.clone(), source, what }
+    }
+
+    fn check_key(&mut self, key: &str) {
+        if key.contains("{{") {
+            self.problem(
+                Fault::new("template_key", "a key can not be a template")
+                    .hint("build the map in one expression, such as `{{ {input.name: 1} }}`"),
+            );
+        }
+    }
+
+    /// Braces alone are no template: code has them too. One that names something of the run is.
+    fn check_literal(&mut self, key: &str, value: &Value, instead: &str) {
+        match value {
+            Value::String(text) if names_something(text, self.names) => self.problem(
+                Fault::new("template_literal", format!("`{key}` is never resolved, so a template in it does nothing"))
+                    .hint(format!("pass the value in through `{instead}`")),
+            ),
+            Value::Array(items) => items.iter().for_each(|item| self.check_literal(key, item, instead)),
+            Value::Object(entries) => entries.values().for_each(|item| self.check_literal(key, item, instead)),
+            _ => {}
+        }
+    }
+
+    fn defer(&mut self, value: &Value) {
+        let mut names = self.names.deferred();
+        Builder { names: &mut names, problems: Vec::new() }.node(value);
+        self.names.absorb(names);
+    }
+
+    fn at<T>(&mut self, step: &Step<'_>, build: impl FnOnce(&mut Self) -> T) -> T {
+        let length = self.names.place.len();
+        match step {
+            Step::Key(key) if length == 0 => self.names.place.push_str(key),
+            Step::Key(key) => {
+                self.names.place.push('.');
+                self.names.place.push_str(key);
+            }
+            Step::Index(index) => self.names.place.push_str(&format!("[{index}]")),
+        }
+        let built = build(self);
+        self.names.place.truncate(length);
+        built
+    }
+}
+
+enum Step<'k> {
+    Key(&'k str),
+    Index(usize),
+}
+
+fn names_something(text: &str, names: &Names<'_>) -> bool {
+    let mut found = names.deferred();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once("{{") {
+        let inner = after.split_once("}}").map_or(after, |(inner, _)| inner).trim();
+        let _ = compile::compile(inner, &mut found);
+        rest = after;
+    }
+    found.any()
+}
+
+/// A list or map: static as a whole where all of its parts are.
+fn joined<T>(value: &Value, nodes: Vec<T>, join: fn(Vec<T>) -> Node, node: fn(&T) -> &Node) -> Node {
+    if nodes.iter().all(|part| matches!(node(part), Node::Static(_))) {
+        return Node::Static(Json::from(value.clone()));
+    }
+    join(nodes)
+}
+
+/// Resolves and writes a template in one go.
+pub(super) fn resolve<'a>(node: &'a Node, eval: &'a Eval<'a>) -> Result<Json, TemplateError> {
+    if let Some(shared) = whole(node, eval) {
+        return shared;
+    }
+    let out = Out { eval, pen: &Pen::new(&eval.budget, Budget::result), failed: &RefCell::new(None) };
+    Json::from_serialize(&Placed { node, out, depth: 0 }).map_err(|error| {
+        out.failed.borrow_mut().take().unwrap_or_else(|| {
+            let reason = out.pen.reason(&error);
+            TemplateError { path: String::new(), expression: String::new(), reason: reason.message, hint: reason.hint }
+        })
+    })
+}
+
+/// What needs no writing: it is shared.
+fn whole(node: &Node, eval: &Eval<'_>) -> Option<Result<Json, TemplateError>> {
+    let (root, place, source) = match node {
+        Node::Static(json) => return Some(Ok(json.clone())),
+        Node::Whole(leaf) => match &leaf.what {
+            Expr::Path(Path { root, keys }) if keys.is_empty() => (*root, &leaf.place, leaf.source.clone()),
+            _ => return None,
+        },
+        Node::From(leaf) if leaf.what.is_whole() => (leaf.what.root, &leaf.place, leaf.source.clone()),
+        _ => return None,
+    };
+    Some(eval.root(root).cloned().map_err(|reason| failure(place, source, reason)))
+}
+
+fn failure(place: &str, expression: String, reason: Reason) -> TemplateError {
+    let Reason { message, hint } = reason;
+    TemplateError { path: place.to_owned(), expression, reason: message, hint }
+}
+
+#[derive(Clone, Copy)]
+struct Out<'a> {
+    eval: &'a Eval<'a>,
+    pen: &'a Pen<'a>,
+    failed: &'a RefCell<Option<TemplateError>>,
+}
+
+struct Placed<'a> {
+    node: &'a Node,
+    out: Out<'a>,
+    depth: usize,
+}
+
+impl Serialize for Placed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { node, out, depth } = *self;
+        match node {
+            Node::Static(json) => out.pen.raw(json, depth, serializer),
+            Node::Whole(leaf) => out.leaf(leaf, serializer, |serializer| match &leaf.what {
+                Expr::Path(path) if path.keys.is_empty() => out.root(path.root, depth, serializer),
+                expr => out.value(out.eval.eval(expr), depth, serializer),
+            }),
+            Node::Mixed(leaf) => out.leaf(leaf, serializer, |serializer| {
+                let text = out.mixed(&leaf.what).map_err(|reason| out.pen.stop::<S::Error>(reason))?;
+                out.pen.text(&text, serializer)
+            }),
+            Node::From(leaf) => out.leaf(leaf, serializer, |serializer| {
+                if leaf.what.is_whole() {
+                    return out.root(leaf.what.root, depth, serializer);
+                }
+                out.value(leaf.what.resolve(out.eval), depth, serializer)
+            }),
+            Node::List(nodes) => {
+                out.pen.open(nodes.len(), depth)?;
+                serializer.collect_seq(nodes.iter().map(|node| Placed { node, out, depth: depth + 1 }))
+            }
+            Node::Map(nodes) => {
+                out.pen.open(nodes.len(), depth)?;
+                serializer.collect_map(nodes.iter().map(|(key, node)| {
+                    (Name { key, pen: out.pen }, Placed { node, out, depth: depth + 1 })
+                }))
+            }
+        }
+    }
+}
+
+impl<'a> Out<'a> {
+    /// Adds to a failure where it happened.
+    fn leaf<S: Serializer, T>(
+        &self,
+        leaf: &Leaf<T>,
+        serializer: S,
+        write: impl FnOnce(S) -> Result<S::Ok, S::Error>,
+    ) -> Result<S::Ok, S::Error> {
+        write(serializer).inspect_err(|error| {
+            let reason = self.pen.take().unwrap_or_else(|| Reason::new(error.to_string()));
+            *self.failed.borrow_mut() = Some(failure(&leaf.place, leaf.source.clone(), reason));
+        })
+    }
+
+    fn root<S: Serializer>(&self, root: super::expr::Root, depth: usize, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.eval.root(root) {
+            Ok(json) => self.pen.raw(json, depth, serializer),
+            Err(reason) => Err(self.pen.stop(reason)),
+        }
+    }
+
+    fn value<S: Serializer>(
+        &self,
+        made: Result<Val<'a>, Reason>,
+        depth: usize,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match made.and_then(Val::there) {
+            Ok(value) => Written { value: &value, pen: self.pen, depth }.serialize(serializer),
+            Err(reason) => Err(self.pen.stop(reason)),
+        }
+    }
+
+    fn mixed(&self, parts: &'a [Part]) -> Result<String, Reason> {
+        let mut text = String::new();
+        for part in parts {
+            let value;
+            let piece = match part {
+                Part::Text(piece) => piece.as_str(),
+                Part::Expr(expr) => {
+                    value = ops::text_of(self.eval.eval(expr)?, &self.eval.budget)?;
+                    &*value
+                }
+            };
+            self.eval.budget.make(piece.len())?;
+            text.push_str(piece);
+        }
+        Ok(text)
+    }
+}
