@@ -25,7 +25,7 @@ const CALL_TIME: Duration = Duration::from_secs(60);
 
 /// Calls one server.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     base: Arc<Url>,
 }
@@ -33,7 +33,7 @@ pub struct Client {
 impl Client {
     /// For the server that the flags, the environment or the config name; a config beside `flow` is found.
     /// Connects to nothing yet.
-    pub fn new(args: &ServerArgs, flow: Option<&Path>) -> Result<Self, Error> {
+    pub(crate) fn new(args: &ServerArgs, flow: Option<&Path>) -> Result<Self, Error> {
         let base = match &args.url {
             Some(text) => base(text)?,
             None => {
@@ -49,30 +49,38 @@ impl Client {
     }
 
     /// Where the server is.
-    pub fn url(&self) -> &Url {
+    pub(crate) fn url(&self) -> &Url {
         &self.base
     }
 
     /// `GET` of a path below `/api/v1`, read as JSON.
-    pub async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> Result<T, Error> {
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T, Error> {
         let text = self.get_text(path, query).await?;
         self.read(&text)
     }
 
     /// `GET` of a path below `/api/v1`, as text.
-    pub async fn get_text(&self, path: &[&str], query: &[(&str, String)]) -> Result<String, Error> {
+    pub(crate) async fn get_text(&self, path: &[&str], query: &[(&str, String)]) -> Result<String, Error> {
         self.call(self.request(Method::GET, path, query).timeout(CALL_TIME)).await
     }
 
     /// `POST` of JSON to a path below `/api/v1`; the answer is read as JSON.
-    pub async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, Error> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
         let text = self.call(self.request(Method::POST, path, &[]).json(body).timeout(CALL_TIME)).await?;
         self.read(&text)
     }
 
     /// A run's events past `after`, handed to `on_event` as they happen, until the run has ended. A stream that
     /// breaks is taken up again where it was.
-    pub async fn follow(
+    pub(crate) async fn follow(
         &self,
         run: RunId,
         after: u64,
@@ -118,7 +126,7 @@ impl Client {
     }
 
     /// Reads an answer, or a part of one.
-    pub fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Error> {
+    pub(crate) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Error> {
         serde_json::from_str(text).map_err(|error| {
             Error::system(format!("the answer of {} is not what this version understands", self.base), error)
                 .or_hint("check that `--url` names a stepcell server of the same version")

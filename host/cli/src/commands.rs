@@ -1,9 +1,9 @@
 //! One file per command: its arguments and what it does.
 
+pub mod compile_plugin;
+pub mod plugins;
 pub mod run;
+pub mod runs;
 pub mod serve;
 pub mod submit;
 pub mod validate;
-pub mod plugins;
-pub mod runs;
-pub mod compile_plugin;

@@ -23,8 +23,7 @@ use crate::{args::HostArgs, error::Error};
 pub const FILE_NAME: &str = "stepcell.yaml";
 
 /// Where the server listens unless told otherwise.
-pub const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::V4(std::net::SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7420));
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7420));
 
 /// Everything that can be configured, with defaults filled in and paths that hold from the current folder.
 #[derive(Debug, Clone)]

@@ -5,7 +5,11 @@ use std::{borrow::Cow, fmt::Write, process::ExitCode};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{listing::Listing, output::{Output, note}, text};
+use crate::{
+    listing::Listing,
+    output::{Output, note},
+    text,
+};
 
 /// Why a command stopped. The exit status follows from the variant.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +28,12 @@ pub enum Error {
     Interrupted,
     /// The host, the network or the disk could not do it; the caller may try again.
     #[error("{message}")]
-    System { message: String, hint: Option<String>, #[source] source: Option<anyhow::Error> },
+    System {
+        message: String,
+        hint: Option<String>,
+        #[source]
+        source: Option<anyhow::Error>,
+    },
 }
 
 impl Error {
@@ -54,7 +63,7 @@ impl Error {
     }
 
     /// Tells the user, once: on stderr as text, or on stdout as JSON.
-    pub fn report(&self, output: Output) {
+    pub(crate) fn report(&self, output: Output) {
         if matches!(self, Self::RunFailed) {
             return;
         }
@@ -112,8 +121,12 @@ impl Error {
                 message: source.as_ref().map_or(message.clone(), |source| format!("{message}: {source:#}")),
                 hint: hint.as_deref(),
             },
-            Self::RunFailed => Body { kind: "run", code: "run_failed", message: self.to_string(), hint: None },
-            Self::Interrupted => Body { kind: "run", code: "interrupted", message: self.to_string(), hint: None },
+            Self::RunFailed => {
+                Body { kind: "run", code: "run_failed", message: self.to_string(), hint: None }
+            }
+            Self::Interrupted => {
+                Body { kind: "run", code: "interrupted", message: self.to_string(), hint: None }
+            }
         };
         json!({ "error": body })
     }

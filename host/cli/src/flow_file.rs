@@ -20,16 +20,16 @@ const INPUT_BYTES_MAX: usize = 16 << 20;
 
 /// A flow as it stands in its file.
 #[derive(Debug)]
-pub struct FlowText {
+pub(crate) struct FlowText {
     /// As the user named it.
-    pub name: String,
-    pub text: String,
-    pub format: Format,
+    pub(crate) name: String,
+    pub(crate) text: String,
+    pub(crate) format: Format,
 }
 
 impl FlowText {
     /// Reads a flow file, JSON where its name says so, else YAML.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let hint = "name a flow file, such as `examples/order-intake.yaml`";
         let name = path.display().to_string();
         let text = File::open(path).and_then(|file| read_text(file, MAX_FLOW_BYTES));
@@ -38,7 +38,7 @@ impl FlowText {
     }
 
     /// The flow, or everything that is wrong with its text.
-    pub fn parse(&self) -> Result<Parsed, Error> {
+    pub(crate) fn parse(&self) -> Result<Parsed, Error> {
         parse::parse(&self.text, self.format)
             .map_err(|problems| Error::Problems(Listing::new(self.name.clone(), problems)))
     }
@@ -51,7 +51,7 @@ fn format_of(path: &Path) -> Format {
 }
 
 /// The input of a run: what was given, else `{}`.
-pub fn input(args: &InputArgs) -> Result<Json, Error> {
+pub(crate) fn input(args: &InputArgs) -> Result<Json, Error> {
     let hint = "name a JSON or YAML file, or `-` for stdin";
     let text = match (&args.input, &args.input_file) {
         (Some(text), _) => Ok(text.clone()),
@@ -65,7 +65,7 @@ pub fn input(args: &InputArgs) -> Result<Json, Error> {
 }
 
 /// Where the input comes from, for messages.
-pub fn name(args: &InputArgs) -> String {
+pub(crate) fn name(args: &InputArgs) -> String {
     match &args.input_file {
         Some(path) if path.as_os_str() == "-" => "stdin".to_owned(),
         Some(path) => path.display().to_string(),

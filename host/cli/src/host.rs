@@ -24,26 +24,30 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The plugins of the folders, without an engine.
 #[derive(Clone)]
-pub struct PluginSet {
+pub(crate) struct PluginSet {
     sandbox: Arc<Sandbox>,
 }
 
 impl PluginSet {
     /// Starts loading the folders as they are now; later changes are not looked for.
-    pub async fn load(config: &Config, global: &Global) -> Result<Self, Error> {
+    pub(crate) async fn load(config: &Config, global: &Global) -> Result<Self, Error> {
         Self::start(options(config, global, fresh_key(), false)?).await
     }
 
     async fn start(options: Options) -> Result<Self, Error> {
         let sandbox = Sandbox::start(options).await.map_err(|error| {
             let hint = error.hint();
-            Error::System { message: "the sandbox can not be started".to_owned(), hint, source: Some(error.into()) }
+            Error::System {
+                message: "the sandbox can not be started".to_owned(),
+                hint,
+                source: Some(error.into()),
+            }
         })?;
         Ok(Self { sandbox })
     }
 
     /// Waits until every file is in the catalog or refused, and names those that are refused.
-    pub async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         let settled = self.sandbox.settled();
         tokio::pin!(settled);
         if tokio::time::timeout(PATIENCE, &mut settled).await.is_err() {
@@ -62,30 +66,30 @@ impl PluginSet {
         }
     }
 
-    pub fn catalog(&self) -> Arc<Catalog> {
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
         self.sandbox.catalog()
     }
 
-    pub fn list(&self) -> Vec<PluginInfo> {
+    pub(crate) fn list(&self) -> Vec<PluginInfo> {
         self.sandbox.list()
     }
 }
 
 /// Everything that runs flows in this process.
-pub struct Host {
+pub(crate) struct Host {
     plugins: PluginSet,
     engine: Engine,
 }
 
 impl Host {
     /// For one command: runs end with the process.
-    pub async fn in_memory(config: &Config, global: &Global) -> Result<Self, Error> {
+    pub(crate) async fn in_memory(config: &Config, global: &Global) -> Result<Self, Error> {
         let plugins = PluginSet::load(config, global).await?;
         Self::over(Arc::new(MemoryStore::new()), plugins).await
     }
 
     /// For a server: the folders are watched, and runs are kept where the config says.
-    pub async fn lasting(config: &Config, global: &Global) -> Result<Self, Error> {
+    pub(crate) async fn lasting(config: &Config, global: &Global) -> Result<Self, Error> {
         let (store, host_key): (SharedStore, _) = match config.store {
             StoreKind::Memory => (Arc::new(MemoryStore::new()), fresh_key()),
             StoreKind::Sled => {
@@ -102,16 +106,16 @@ impl Host {
         Ok(Self { plugins, engine: engine.map_err(Error::engine)? })
     }
 
-    pub fn engine(&self) -> &Engine {
+    pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    pub fn plugins(&self) -> &PluginSet {
+    pub(crate) fn plugins(&self) -> &PluginSet {
         &self.plugins
     }
 
     /// The HTTP API of this host.
-    pub fn api(&self) -> Api {
+    pub(crate) fn api(&self) -> Api {
         Api::new(stepcell_api::Options {
             engine: self.engine.clone(),
             runner: self.plugins.sandbox.clone(),
@@ -121,13 +125,13 @@ impl Host {
     }
 
     /// Stops driving runs. Those under way go on at the next start, where the store lasts.
-    pub async fn shutdown(self) {
+    pub(crate) async fn shutdown(self) {
         self.engine.shutdown().await;
     }
 }
 
 /// What one file is, checked as if it lay in a plugin folder.
-pub async fn inspect(file: &Path, config: &Config, global: &Global) -> Result<PluginInfo, Error> {
+pub(crate) async fn inspect(file: &Path, config: &Config, global: &Global) -> Result<PluginInfo, Error> {
     let options = options(config, global, fresh_key(), false)?;
     stepcell_sandbox::inspect(file, options).await.map_err(|error| {
         Error::call(
@@ -155,8 +159,9 @@ async fn open_store(config: &Config) -> Result<(SledStore, [u8; 32]), Error> {
 }
 
 fn options(config: &Config, global: &Global, host_key: [u8; 32], watch: bool) -> Result<Options, Error> {
-    let program = std::env::current_exe()
-        .map_err(|error| Error::system("this program can not find its own file, which compiles plugins", error))?;
+    let program = std::env::current_exe().map_err(|error| {
+        Error::system("this program can not find its own file, which compiles plugins", error)
+    })?;
     Ok(Options {
         folders: config.plugins.clone(),
         builtins: folders::builtins(&program),

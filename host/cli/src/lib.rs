@@ -6,13 +6,13 @@ pub mod args;
 pub mod commands;
 pub mod config;
 pub mod error;
+pub mod listing;
 
 mod app;
-mod host;
 mod client;
 mod flow_file;
+mod host;
 mod live;
-mod listing;
 mod logging;
 mod output;
 mod signals;

@@ -36,7 +36,11 @@ pub struct Listing {
 
 impl Listing {
     pub fn new(file: impl Into<String>, errors: Vec<Problem>) -> Self {
-        Self { file: file.into(), errors: errors.into_iter().map(Entry::from).collect(), warnings: Vec::new() }
+        Self {
+            file: file.into(),
+            errors: errors.into_iter().map(Entry::from).collect(),
+            warnings: Vec::new(),
+        }
     }
 
     #[must_use]

@@ -9,7 +9,7 @@ use indicatif::MultiProgress;
 use stepcell_core::{
     Event, EventKind, StepId,
     event::CapabilityDenied,
-    run::{FoldError, RunState, RunStatus},
+    run::{FoldError, RunState},
 };
 
 use self::tree::Tree;
@@ -20,7 +20,7 @@ const ROWS_KEPT_FREE: usize = 4;
 
 /// Follows one run, event by event, and shows what changes.
 #[derive(Debug)]
-pub struct Live {
+pub(crate) struct Live {
     flow: String,
     /// The types of the flow's steps, in order; empty where they are not known.
     kinds: IndexMap<StepId, String>,
@@ -32,14 +32,14 @@ pub struct Live {
 }
 
 /// Where a tree can be drawn: `None` where stderr is no terminal.
-pub fn terminal() -> Option<MultiProgress> {
+pub(crate) fn terminal() -> Option<MultiProgress> {
     console::user_attended_stderr().then(MultiProgress::new)
 }
 
 impl Live {
     /// `kinds` names the steps with their types, in the order of the flow. With `verbose`, starts of steps and
     /// what they print are shown as well.
-    pub fn new(
+    pub(crate) fn new(
         flow: &str,
         kinds: IndexMap<StepId, String>,
         verbose: bool,
@@ -53,7 +53,7 @@ impl Live {
     }
 
     /// Shows what an event changes. Events come in order, from the first.
-    pub fn event(&mut self, event: &Event) {
+    pub(crate) fn event(&mut self, event: &Event) {
         if let Err(error) = self.apply(event) {
             // Only the display is behind; the run itself goes on untouched.
             tracing::warn!(%error, seq = event.seq, "event does not fit the run as shown");
@@ -71,19 +71,14 @@ impl Live {
     }
 
     /// Moves the spinners and clocks of the tree.
-    pub fn tick(&self) {
+    pub(crate) fn tick(&self) {
         if let Some(tree) = &self.tree {
             tree.tick();
         }
     }
 
-    /// Where the run stands after the events so far; `None` before the first.
-    pub fn status(&self) -> Option<RunStatus> {
-        self.state.as_ref().map(|state| state.status)
-    }
-
     /// Leaves the last picture where it is, and writes below it how the run ended and why.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         if let Some(tree) = self.tree {
             tree.finish();
         }

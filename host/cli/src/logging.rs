@@ -13,7 +13,7 @@ use crate::{
 /// Starts logging: `--log`, else `RUST_LOG`, else `default`. Once per process.
 ///
 /// With `above`, lines are printed above the live tree, which would else be torn by them.
-pub fn start(global: &Global, default: &str, above: Option<MultiProgress>) -> Result<(), Error> {
+pub(crate) fn start(global: &Global, default: &str, above: Option<MultiProgress>) -> Result<(), Error> {
     let filter = match (&global.log, std::env::var(EnvFilter::DEFAULT_ENV)) {
         (Some(filter), _) => parse(filter, "--log")?,
         (None, Ok(filter)) if !filter.trim().is_empty() => parse(&filter, EnvFilter::DEFAULT_ENV)?,

@@ -8,21 +8,21 @@ use crate::{args::OutputFormat, error::Error};
 
 /// Stdout in the format that was asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Output {
+pub(crate) struct Output {
     format: OutputFormat,
 }
 
 impl Output {
-    pub fn new(format: OutputFormat) -> Self {
+    pub(crate) fn new(format: OutputFormat) -> Self {
         Self { format }
     }
 
-    pub fn is_json(self) -> bool {
+    pub(crate) fn is_json(self) -> bool {
         self.format == OutputFormat::Json
     }
 
     /// Prints `value` as one JSON document: indented for a person at a terminal, on one line for a pipe.
-    pub fn json(self, value: &impl Serialize) -> Result<(), Error> {
+    pub(crate) fn json(self, value: &impl Serialize) -> Result<(), Error> {
         if !io::stdout().is_terminal() {
             return self.json_line(value);
         }
@@ -32,12 +32,12 @@ impl Output {
     }
 
     /// Prints `value` as one line of JSON, also at a terminal.
-    pub fn json_line(self, value: &impl Serialize) -> Result<(), Error> {
+    pub(crate) fn json_line(self, value: &impl Serialize) -> Result<(), Error> {
         self.text(&format!("{}\n", serde_json::to_string(value).map_err(unwritable)?))
     }
 
     /// Prints text as it is; the caller ends its lines.
-    pub fn text(self, text: &str) -> Result<(), Error> {
+    pub(crate) fn text(self, text: &str) -> Result<(), Error> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             // The reader has what it wanted, as `head` does: no reason to fail or to say anything.
@@ -53,7 +53,7 @@ fn unwritable(error: serde_json::Error) -> Error {
 }
 
 /// Writes a line to stderr. There is nowhere to report that stderr is gone.
-pub fn note(line: &str) {
+pub(crate) fn note(line: &str) {
     let mut stderr = io::stderr().lock();
     let _ = writeln!(stderr, "{line}");
 }

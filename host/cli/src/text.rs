@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use jiff::Timestamp;
 
 /// A time span for people: three digits and a unit, or minutes and seconds.
-pub fn duration(span: Duration) -> String {
+pub(crate) fn duration(span: Duration) -> String {
     let micros = span.as_micros();
     let seconds = span.as_secs();
     match micros {
@@ -19,17 +19,17 @@ pub fn duration(span: Duration) -> String {
 }
 
 /// The time between two moments of a log; nothing where the clock was set back between them.
-pub fn span(from: Timestamp, to: Timestamp) -> Duration {
+pub(crate) fn span(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
 /// A moment of a log, to the second, in UTC.
-pub fn moment(at: Timestamp) -> String {
+pub(crate) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// Fuel for people, such as `31.4M`, in the units that limits are written in.
-pub fn fuel(units: u64) -> String {
+pub(crate) fn fuel(units: u64) -> String {
     const UNITS: [(u64, &str); 4] =
         [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
     match UNITS.iter().find(|(size, _)| units >= *size) {
@@ -39,7 +39,7 @@ pub fn fuel(units: u64) -> String {
 }
 
 /// Bytes for people, such as `1.4 MiB`.
-pub fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match UNITS.iter().find(|(size, _)| count >= *size) {
         None => format!("{count} B"),
@@ -49,7 +49,7 @@ pub fn bytes(count: u64) -> String {
 
 /// Text that came from a step, a plugin or a server, made safe for a terminal: control characters, with which
 /// it could move the cursor or set the window's title, are shown as escapes. Line breaks and tabs are kept.
-pub fn safe(text: &str) -> Cow<'_, str> {
+pub(crate) fn safe(text: &str) -> Cow<'_, str> {
     let harmful = |c: char| (c.is_control() && c != '\n' && c != '\t') || is_direction_mark(c);
     if !text.contains(harmful) {
         return Cow::Borrowed(text);
@@ -66,7 +66,7 @@ pub fn safe(text: &str) -> Cow<'_, str> {
 }
 
 /// [`safe`], and in one line.
-pub fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     safe(text).replace('\n', " ").replace('\t', " ")
 }
 
@@ -76,7 +76,7 @@ fn is_direction_mark(character: char) -> bool {
 }
 
 /// Rows under a heading, in columns as wide as their widest cell. The last column is not padded.
-pub fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
+pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = heading.map(console::measure_text_width);
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

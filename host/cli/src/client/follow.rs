@@ -93,7 +93,9 @@ async fn stream(
         Broken::Stream(Error::system(format!("the event stream of {} broke", client.url()), error))
     };
     // Each event is one `data` line; the id and the type are in it as well.
-    while let Some(line) = tokio::time::timeout(SILENCE_MAX, lines.next()).await.map_err(|e| broken(e.into()))? {
+    while let Some(line) =
+        tokio::time::timeout(SILENCE_MAX, lines.next()).await.map_err(|e| broken(e.into()))?
+    {
         let line = line.map_err(|error| broken(error.into()))?;
         let Some(data) = line.strip_prefix("data:") else { continue };
         let event: Event = client.read(data.trim_start()).map_err(Broken::Caller)?;

@@ -4,7 +4,10 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 use super::is_passing;
-use crate::{error::Error, listing::{Entry, Listing}};
+use crate::{
+    error::Error,
+    listing::{Entry, Listing},
+};
 
 /// problem+json (RFC 9457), as far as it is used here.
 #[derive(Debug, Deserialize)]

@@ -99,15 +99,26 @@ fn row(file: &PluginInfo) -> [String; 5] {
         PluginState::Ready { kind } => (kind.as_str(), "ready"),
         PluginState::Refused { .. } => ("-", "refused"),
     };
-    let capabilities = if file.capabilities.is_empty() { "-".to_owned() } else { file.capabilities.join(", ") };
-    [text::line(kind), state.to_owned(), text::bytes(file.bytes), text::line(&capabilities), text::line(&file.file)]
+    let capabilities =
+        if file.capabilities.is_empty() { "-".to_owned() } else { file.capabilities.join(", ") };
+    [
+        text::line(kind),
+        state.to_owned(),
+        text::bytes(file.bytes),
+        text::line(&capabilities),
+        text::line(&file.file),
+    ]
 }
 
 async fn inspect(output: Output, file: &Path, args: &HostArgs, global: &Global) -> Result<(), Error> {
     let config = Config::load(&Flags::from(args), None)?;
     let info = accepted(file, host::inspect(file, &config, global).await?)?;
     let description = Description::new(&info, &config);
-    if output.is_json() { output.json(&description) } else { output.text(&text::safe(&description.to_string())) }
+    if output.is_json() {
+        output.json(&description)
+    } else {
+        output.text(&text::safe(&description.to_string()))
+    }
 }
 
 async fn check(output: Output, file: &Path, args: &HostArgs, global: &Global) -> Result<(), Error> {

@@ -62,7 +62,8 @@ impl Run {
 
         let kinds = plan.flow.steps.values().map(|step| (step.id.clone(), step.kind.clone())).collect();
         let mut live = Live::new(&plan.flow.name, kinds, self.verbose, terminal);
-        let run = engine.submit(Submit { plan, input, idempotency_key: None }).await.map_err(Error::engine)?;
+        let run =
+            engine.submit(Submit { plan, input, idempotency_key: None }).await.map_err(Error::engine)?;
         follow(engine, run, &mut live).await?;
         live.finish();
         let view = engine.show(run).await.map_err(Error::engine)?;

@@ -47,8 +47,14 @@ impl Serve {
         if !config.listen.ip().is_loopback() {
             return Err(Error::call(
                 "listen_refused",
-                format!("`{}` is not a loopback address, and nothing would keep strangers out", config.listen),
-                format!("listen on `127.0.0.1:{}`, behind a proxy that lets only your people in", config.listen.port()),
+                format!(
+                    "`{}` is not a loopback address, and nothing would keep strangers out",
+                    config.listen
+                ),
+                format!(
+                    "listen on `127.0.0.1:{}`, behind a proxy that lets only your people in",
+                    config.listen.port()
+                ),
             ));
         }
         // Signals count from here on, so that none ends the process while the store is being opened.
@@ -57,9 +63,8 @@ impl Serve {
             Error::system(format!("`{}` can not be listened on", config.listen), error)
                 .or_hint("stop what listens there, or take another port with `--listen 127.0.0.1:0`")
         })?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| Error::system("the listener has no address", error))?;
+        let address =
+            listener.local_addr().map_err(|error| Error::system("the listener has no address", error))?;
         let host = Host::lasting(&config, global).await?;
         announce(Output::new(global.output), &format!("http://{address}"))?;
         let served = stepcell_api::serve(listener, host.api(), async move { stop.asked().await }).await;

@@ -5,18 +5,14 @@ use std::{cell::RefCell, path::PathBuf, time::Duration};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use stepcell_core::{
-    Json, RunId,
-    parse::Parsed,
-    run::RunStatus,
-};
+use stepcell_core::{Json, RunId, parse::Parsed, run::RunStatus};
 
 use crate::{
     args::{Global, InputArgs, ServerArgs},
     client::Client,
     error::Error,
     flow_file::{self, FlowText},
-    listing::{Entry, Listing},
+    listing::Entry,
     live::{self, Live},
     logging,
     output::Output,

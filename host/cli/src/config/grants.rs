@@ -11,7 +11,8 @@ use super::reader::{Reader, join};
 /// `grants`: by step type.
 pub(super) fn by_type(reader: &mut Reader, path: &str, value: &Value) -> BTreeMap<String, Grant> {
     let Some(types) = reader.any_object(path, value) else { return BTreeMap::new() };
-    let one = |(kind, value): (&String, &Value)| Some((kind.clone(), grant(reader, &join(path, kind), value)?));
+    let one =
+        |(kind, value): (&String, &Value)| Some((kind.clone(), grant(reader, &join(path, kind), value)?));
     types.iter().filter_map(one).collect()
 }
 
@@ -20,17 +21,17 @@ pub(super) fn limits(reader: &mut Reader, path: &str, value: &Value) -> LimitsPa
     let Some(keys) = reader.object(path, value, &["fuel", "memory", "time", "output"]) else {
         return LimitsPatch::default();
     };
-    let fuel = keys.get("fuel").and_then(|value| {
-        reader.parsed(&join(path, "fuel"), value, "an amount of fuel", units::count)
-    });
+    let fuel = keys
+        .get("fuel")
+        .and_then(|value| reader.parsed(&join(path, "fuel"), value, "an amount of fuel", units::count));
     let mut size = |key: &str| {
         let value = keys.get(key)?;
         reader.parsed(&join(path, key), value, "an amount of bytes", units::bytes)
     };
     let (memory, output) = (size("memory"), size("output"));
-    let time = keys.get("time").and_then(|value| {
-        reader.parsed(&join(path, "time"), value, "a time", units::duration)
-    });
+    let time = keys
+        .get("time")
+        .and_then(|value| reader.parsed(&join(path, "time"), value, "a time", units::duration));
     LimitsPatch { fuel, memory, time, output }
 }
 

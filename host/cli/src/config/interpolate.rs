@@ -39,9 +39,9 @@ impl Reason {
     /// What to do now.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Unset(name) => {
-                Some(format!("set it, or give a default as `${{{name}:-…}}`; a literal `${{` is written `$${{`"))
-            }
+            Self::Unset(name) => Some(format!(
+                "set it, or give a default as `${{{name}:-…}}`; a literal `${{` is written `$${{`"
+            )),
             Self::Unclosed | Self::Name(_) => Some("a literal `${` is written `$${`".to_owned()),
             Self::Depth | Self::Size => None,
         }

@@ -68,7 +68,8 @@ fn every_key_is_read() {
     assert_eq!(config.data, folder.join("./d"));
     assert_eq!(config.store, StoreKind::Memory);
     assert_eq!(config.plugins, [folder.join("p"), PathBuf::from("/q")]);
-    let limits = Limits { fuel: 5_000_000_000, memory: 64 << 20, time: Duration::from_secs(90), output: 1 << 20 };
+    let limits =
+        Limits { fuel: 5_000_000_000, memory: 64 << 20, time: Duration::from_secs(90), output: 1 << 20 };
     assert_eq!(config.limits, limits);
     assert_eq!(config.grants["http_request"].http.len(), 2);
     assert_eq!(config.grants["my_step"].limits.memory, Some(256 << 20));
@@ -140,7 +141,9 @@ fn unknown_keys_are_named_with_the_known_ones() {
 
 #[test]
 fn unset_variables_are_found_in_the_line() {
-    insta::assert_snapshot!(Place::new("data: \"a/${ONE}\" # é\nplugins:\n  - x\n  - é ${TWO:-${THREE}}\n").problems());
+    insta::assert_snapshot!(
+        Place::new("data: \"a/${ONE}\" # é\nplugins:\n  - x\n  - é ${TWO:-${THREE}}\n").problems()
+    );
 }
 
 #[test]

@@ -39,7 +39,8 @@ mod tests {
 
     #[track_caller]
     fn check(named: Option<&str>, variables: &[(&str, &str)], expected: Option<&str>) {
-        let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
+        let variable =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
         assert_eq!(cache_from(named.map(Path::new), variable).ok(), expected.map(PathBuf::from));
     }
 

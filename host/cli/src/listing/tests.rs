@@ -15,7 +15,11 @@ fn listing() -> Listing {
     Listing {
         file: "flow.yaml".to_owned(),
         errors: vec![
-            entry(4, "there is no step type `htp`", Some("did you mean `http_request`?\nsearched: ./plugins")),
+            entry(
+                4,
+                "there is no step type `htp`",
+                Some("did you mean `http_request`?\nsearched: ./plugins"),
+            ),
             entry(0, "the flow has no steps", None),
         ],
         warnings: vec![entry(7, "`code` names a step that it does not wait for", Some("after: [fetch]"))],

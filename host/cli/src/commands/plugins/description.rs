@@ -66,9 +66,13 @@ impl fmt::Display for Description<'_> {
         line("imports", &listed(&info.imports))?;
         line("capabilities", &listed(&info.capabilities))?;
         let LimitsView { fuel, memory_bytes, time_ms, output_bytes } = &self.limits;
-        let time = text::duration(std::time::Duration::from_millis(u64::try_from(*time_ms).unwrap_or(u64::MAX)));
+        let time =
+            text::duration(std::time::Duration::from_millis(u64::try_from(*time_ms).unwrap_or(u64::MAX)));
         let (memory, output) = (text::bytes(*memory_bytes), text::bytes(*output_bytes));
-        line("limits", &format!("fuel {}, memory {memory}, time {time}, output {output}", text::fuel(*fuel)))?;
+        line(
+            "limits",
+            &format!("fuel {}, memory {memory}, time {time}, output {output}", text::fuel(*fuel)),
+        )?;
         if let Some(describe) = self.describe {
             let schema = serde_json::to_string_pretty(&describe.config_schema).map_err(|_| fmt::Error)?;
             writeln!(f, "config schema\n{schema}")?;

@@ -70,7 +70,8 @@ fn print(output: Output, run_id: RunId, event: &Event) -> Result<(), Error> {
     }
     let step = event.step.as_ref().map_or("-", |step| step.as_str());
     let time = text::moment(event.at);
-    let line = format!("{:>5}  {time}  {:<17}  {step}  {}", event.seq, event.kind.name(), text::line(&data(event)));
+    let line =
+        format!("{:>5}  {time}  {:<17}  {step}  {}", event.seq, event.kind.name(), text::line(&data(event)));
     output.text(&format!("{}\n", line.trim_end()))
 }
 

@@ -7,7 +7,10 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
-use stepcell_core::{FailureKind, RunId, run::{RunStatus, StepStatus}};
+use stepcell_core::{
+    FailureKind, RunId,
+    run::{RunStatus, StepStatus},
+};
 
 use super::run_id;
 use crate::{args::ServerArgs, client::Client, error::Error, output::Output, text};

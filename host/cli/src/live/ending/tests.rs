@@ -1,4 +1,7 @@
-use stepcell_core::{Digest, Event, EventKind, Fault, Json, event::{RunCreated, RunFailed}};
+use stepcell_core::{
+    Digest, Event, EventKind, Fault, Json,
+    event::{RunCreated, RunFailed},
+};
 
 use super::*;
 
@@ -12,8 +15,11 @@ fn failed(error: Failure, step: Option<&str>) -> RunState {
     };
     let failed = RunFailed { error, failed_step: step.map(|step| StepId::new(step).unwrap()) };
     let event = |seq, kind| Event { seq, at: "2026-01-02T03:04:05Z".parse().unwrap(), step: None, kind };
-    let events =
-        [event(1, EventKind::RunCreated(created)), event(2, EventKind::RunStarted), event(3, EventKind::RunFailed(failed))];
+    let events = [
+        event(1, EventKind::RunCreated(created)),
+        event(2, EventKind::RunStarted),
+        event(3, EventKind::RunFailed(failed)),
+    ];
     RunState::fold(&events).unwrap()
 }
 
@@ -48,7 +54,8 @@ fn what_the_hint_says_is_not_said_twice() {
 
 #[test]
 fn a_step_that_says_no_is_no_system_error() {
-    let error = Failure { kind: FailureKind::Business, ..Failure::system(Fault::Failed, "http_404", "not found") };
+    let error =
+        Failure { kind: FailureKind::Business, ..Failure::system(Fault::Failed, "http_404", "not found") };
     let text = reason(&failed(error, Some("fetch")), &[]).unwrap();
     assert_eq!(text, "error: step `fetch`: not found (http_404)\n");
 }
