@@ -27,13 +27,13 @@ use tokio::{runtime::Handle, sync::Semaphore, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use self::{dial::Dialer, journey::Journey, pool::Pool};
 pub use self::{
     error::{Denied, Error, Phase},
     resolve::{Resolve, SystemResolver},
     target::Target,
     tls::{RootsError, certificates_from_pem},
 };
-use self::{dial::Dialer, journey::Journey, pool::Pool};
 use crate::Grant;
 
 /// How far the connector goes.

@@ -148,8 +148,9 @@ fn headers(given: &[Header]) -> Result<HeaderMap, String> {
             return Err(format!("the header `{name}` is set by the host"));
         }
         // The value may be a secret: it is not repeated.
-        let value = HeaderValue::from_bytes(value.as_bytes())
-            .map_err(|_| format!("the value of the header `{name}` holds a line break or control character"))?;
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
+            format!("the value of the header `{name}` holds a line break or control character")
+        })?;
         headers.append(name, value);
     }
     headers.entry(header::USER_AGENT).or_insert(USER_AGENT);

@@ -115,8 +115,7 @@ mod tests {
 
     #[track_caller]
     fn check(address: &str, ends: &[&str]) {
-        let found: Vec<String> =
-            guarded(address.parse().unwrap()).map(|(end, _)| end.to_string()).collect();
+        let found: Vec<String> = guarded(address.parse().unwrap()).map(|(end, _)| end.to_string()).collect();
         assert_eq!(found, ends, "{address}");
     }
 

@@ -58,7 +58,7 @@ fn refuse_target(grant: &Grant, kind: &str, target: &Target, method: &Method) ->
 }
 
 /// A method that the rule admits, to tell whether only the method was in the way.
-fn method_of<'rule>(rule: &'rule HttpRule) -> &'rule Method {
+fn method_of(rule: &HttpRule) -> &Method {
     rule.methods().first().unwrap_or(&Method::GET)
 }
 

@@ -82,11 +82,7 @@ impl Broken {
 }
 
 impl Connection {
-    pub(super) async fn start(
-        key: Key,
-        address: IpAddr,
-        io: Io,
-    ) -> hyper::Result<Self> {
+    pub(super) async fn start(key: Key, address: IpAddr, io: Io) -> hyper::Result<Self> {
         let (sender, driver) = http1::Builder::new()
             .max_headers(MAX_HEADERS)
             .max_header_size(MAX_HEAD_BYTES)

@@ -38,10 +38,7 @@ pub(super) struct Call<'a> {
 
 impl Dialer {
     /// Resolves once and connects to the first checked address that answers.
-    pub(super) async fn dial(
-        &self,
-        mut call: Call<'_>,
-    ) -> Result<Connection, Error> {
+    pub(super) async fn dial(&self, mut call: Call<'_>) -> Result<Connection, Error> {
         let deadline = Instant::now() + self.timeout;
         match timeout_at(deadline, self.open(&mut call, deadline)).await {
             Ok(opened) => opened,
@@ -49,13 +46,10 @@ impl Dialer {
         }
     }
 
-    async fn open(
-        &self,
-        call: &mut Call<'_>,
-        deadline: Instant,
-    ) -> Result<Connection, Error> {
+    async fn open(&self, call: &mut Call<'_>, deadline: Instant) -> Result<Connection, Error> {
         let target = call.target;
-        let unavailable = |error: io::Error| Error::Unavailable { peer: target.peer(), reason: reason(&error) };
+        let unavailable =
+            |error: io::Error| Error::Unavailable { peer: target.peer(), reason: reason(&error) };
         let resolved = self.resolve(call).await?;
         let open = admit::addresses(call.rules, call.kind, target, &resolved)?;
         *call.phase = Phase::Connecting;

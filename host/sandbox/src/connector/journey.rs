@@ -84,10 +84,12 @@ impl<'a> Journey<'a> {
         self.usage.requests += 1;
         let outgoing = outgoing(request)?;
         self.phase = Phase::Queueing;
-        let _turn = self.shared.turns.acquire().await.map_err(|error| Error::Unavailable {
-            peer: self.peer.clone(),
-            reason: reason(&error),
-        })?;
+        let _turn = self
+            .shared
+            .turns
+            .acquire()
+            .await
+            .map_err(|error| Error::Unavailable { peer: self.peer.clone(), reason: reason(&error) })?;
         let key = Key::of(&request.target);
         while let Some(mut idle) = self.shared.pool.take(&key, |address| admit::opens(&rules, address)) {
             if !idle.ready().await {
@@ -166,10 +168,8 @@ impl<'a> Journey<'a> {
 
 /// With what belongs to the host; nothing is compressed, so that a small answer can not become a large one.
 fn outgoing(request: &Request) -> Result<http::Request<Full<bytes::Bytes>>, Error> {
-    let invalid = |error: http::Error| Error::Invalid {
-        target: request.target.shown(),
-        reason: error.to_string(),
-    };
+    let invalid =
+        |error: http::Error| Error::Invalid { target: request.target.shown(), reason: error.to_string() };
     let host = HeaderValue::from_str(&request.target.authority()).map_err(|error| invalid(error.into()))?;
     let mut outgoing = http::Request::builder()
         .method(request.method.clone())

@@ -57,7 +57,9 @@ impl Tls {
             .connector
             .get_or_try_init(|| async {
                 let extra_roots = self.extra_roots.clone();
-                tokio::task::spawn_blocking(move || configure(&extra_roots)).await.map_err(io::Error::other)?
+                tokio::task::spawn_blocking(move || configure(&extra_roots))
+                    .await
+                    .map_err(io::Error::other)?
             })
             .await?;
         connector.connect(name, stream).await

@@ -76,9 +76,9 @@ fn plain(segment: &[u8]) -> bool {
     let separator = |byte: &u8| matches!(byte, b'/' | b'\\') || byte.is_ascii_control();
     // Some servers cut path parameters off before they resolve dots.
     let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-    let encoded_again = segment.windows(3).any(|window| {
-        matches!(window, [b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
-    });
+    let encoded_again = segment.windows(3).any(
+        |window| matches!(window, [b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit()),
+    );
     !segment.iter().any(separator) && !matches!(name, b"." | b"..") && !encoded_again
 }
 

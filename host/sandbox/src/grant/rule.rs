@@ -12,15 +12,8 @@ use crate::connector::{
 };
 
 /// The methods that a step can send; `CONNECT` and `TRACE` are for proxies.
-pub const METHODS: [Method; 7] = [
-    Method::GET,
-    Method::POST,
-    Method::PUT,
-    Method::PATCH,
-    Method::DELETE,
-    Method::HEAD,
-    Method::OPTIONS,
-];
+pub(crate) const METHODS: [Method; 7] =
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
 
 /// Scheme, host, port, path prefix, methods and networks. A request needs one rule that admits all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,9 +95,7 @@ impl HttpRule {
     /// Whether scheme, host, port, path and method fit. Where the host is a name, what it resolves to has to
     /// pass [`Self::admits_address`] as well.
     pub fn admits(&self, target: &Target, method: &Method) -> bool {
-        self.admits_origin(target)
-            && self.path.admits(target.url().path())
-            && self.admits_method(method)
+        self.admits_origin(target) && self.path.admits(target.url().path()) && self.admits_method(method)
     }
 
     /// Whether this address may be connected to, once [`Self::admits`] said yes.
@@ -193,9 +184,7 @@ impl Port {
     fn parse(text: &str) -> Result<Self, String> {
         match text.parse() {
             _ if text == "*" => Ok(Self::Any),
-            Ok(port) if port > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Ok(Self::Exactly(port))
-            }
+            Ok(port) if port > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Self::Exactly(port)),
             _ => Err(format!("`{text}` is no port from 1 to 65535, nor `*`")),
         }
     }

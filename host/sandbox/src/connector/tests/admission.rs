@@ -52,9 +52,7 @@ async fn a_denied_call_reaches_nobody() {
     let private = denied(Out::named(&names, &["http://*:*"], &["10.0.0.0/8"]).get(&url).await);
     assert_eq!(
         private.allow.unwrap(),
-        format!(
-            "grants:\n  http_request: {{ http: [{{ url: \"{url}\", networks: [\"127.0.0.1/32\"] }}] }}"
-        )
+        format!("grants:\n  http_request: {{ http: [{{ url: \"{url}\", networks: [\"127.0.0.1/32\"] }}] }}")
     );
     assert_eq!(server.accepted(), 0);
 }
@@ -139,10 +137,7 @@ async fn a_silent_name_server_is_a_timeout() {
 async fn an_unknown_name_is_unavailable() {
     let names = Names::of("other.example", &[]);
     let error = Out::named(&names, &["http://a.example"], &[]).get("http://a.example/").await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "`a.example:80` is not available: the name does not resolve: no such name"
-    );
+    assert_eq!(error.to_string(), "`a.example:80` is not available: the name does not resolve: no such name");
     let empty = Names::of("a.example", &[&[]]);
     let error = Out::named(&empty, &["http://a.example"], &[]).get("http://a.example/").await.unwrap_err();
     assert_eq!(error.to_string(), "`a.example:80` is not available: the name has no address");

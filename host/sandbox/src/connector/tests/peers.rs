@@ -118,7 +118,10 @@ async fn a_body_that_breaks_off_is_no_response() {
 #[tokio::test]
 async fn a_peer_that_speaks_something_else_is_unavailable() {
     let message = failure(says(b"220 mail.example ESMTP ready\r\n").await).await;
-    assert!(message.starts_with("unavailable: `PEER` is not available: the response broke off: "), "{message}");
+    assert!(
+        message.starts_with("unavailable: `PEER` is not available: the response broke off: "),
+        "{message}"
+    );
 }
 
 #[tokio::test]

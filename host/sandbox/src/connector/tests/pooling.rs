@@ -111,7 +111,8 @@ async fn only_what_is_safe_is_sent_twice() {
     post.method = Method::POST;
     let error = out.send(post).await.0.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
-    let paths: Vec<u8> = heads.lock().iter().map(|head| head[head.iter().position(|b| *b == b'/').unwrap() + 1]).collect();
+    let paths: Vec<u8> =
+        heads.lock().iter().map(|head| head[head.iter().position(|b| *b == b'/').unwrap() + 1]).collect();
     assert_eq!(paths, b"1223");
 }
 

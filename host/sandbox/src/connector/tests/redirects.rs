@@ -29,7 +29,10 @@ async fn a_redirect_is_followed_where_it_is_granted() {
     let server = sender("/here?q".to_owned()).await;
     let out = Out::granted(&[&server.url("")]);
     let response = follow(&out, &server.url("/to"), 1).await.unwrap();
-    assert_eq!((response.url.as_str(), response.body.as_slice()), (&*server.url("/here?q"), b"/here?q".as_slice()));
+    assert_eq!(
+        (response.url.as_str(), response.body.as_slice()),
+        (&*server.url("/here?q"), b"/here?q".as_slice())
+    );
     assert_eq!(server.accepted(), 1);
 }
 
@@ -92,13 +95,19 @@ async fn secrets_do_not_follow_to_another_origin() {
     let (first, second) = (&outer.seen()[0].headers, &inner.seen()[0].headers);
     assert_eq!(first["authorization"], "Bearer x");
     assert!(!second.contains_key("authorization"));
-    assert_eq!((&second["x-own"], &second["host"]), (&"y".parse().unwrap(), &inner.address.to_string().parse().unwrap()));
+    assert_eq!(
+        (&second["x-own"], &second["host"]),
+        (&"y".parse().unwrap(), &inner.address.to_string().parse().unwrap())
+    );
 }
 
 #[tokio::test]
 async fn a_post_becomes_a_get_unless_its_status_says_keep() {
-    for (status, method, body) in [(302, Method::GET, ""), (303, Method::GET, ""), (308, Method::POST, "body")] {
-        let server = Server::start(move |seen| if seen.path == "/to" { to(status, "/here") } else { text("") }).await;
+    for (status, method, body) in
+        [(302, Method::GET, ""), (303, Method::GET, ""), (308, Method::POST, "body")]
+    {
+        let server =
+            Server::start(move |seen| if seen.path == "/to" { to(status, "/here") } else { text("") }).await;
         let mut request = get(&server.url("/to"));
         request.method = Method::POST;
         request.body = "body".into();
@@ -126,7 +135,8 @@ async fn a_method_that_a_redirect_turns_into_is_checked() {
 async fn a_loop_ends_at_the_guests_count_or_ours() {
     for (asked, followed) in [(3, 3), (1_000, 20)] {
         let next = AtomicUsize::new(0);
-        let server = Server::start(move |_| to(302, &format!("/{}", next.fetch_add(1, Ordering::SeqCst)))).await;
+        let server =
+            Server::start(move |_| to(302, &format!("/{}", next.fetch_add(1, Ordering::SeqCst)))).await;
         let error = follow(&Out::granted(&[&server.url("")]), &server.url("/"), asked).await.unwrap_err();
         assert_eq!(error.to_string(), format!("`{}` redirects more than {followed} times", server.address));
         assert_eq!(server.seen().len(), followed + 1);

@@ -37,7 +37,11 @@ fn a_rule_admits_its_own_scheme_host_and_port() {
 
 #[test]
 fn a_star_stands_for_any_host_on_the_default_port() {
-    check("https://*", &["https://a.example", "https://1.1.1.1"], &["http://a.example", "https://a.example:8443"]);
+    check(
+        "https://*",
+        &["https://a.example", "https://1.1.1.1"],
+        &["http://a.example", "https://a.example:8443"],
+    );
     check("http://*:*", &["http://a.example", "http://a.example:81"], &["https://a.example"]);
 }
 
@@ -55,9 +59,18 @@ fn an_address_admits_exactly_itself() {
     check(
         "http://127.0.0.1:8080",
         &["http://127.0.0.1:8080/x", "http://0x7f000001:8080"],
-        &["http://127.0.0.1", "http://127.0.0.2:8080", "http://localhost:8080", "http://[::ffff:127.0.0.1]:8080"],
+        &[
+            "http://127.0.0.1",
+            "http://127.0.0.2:8080",
+            "http://localhost:8080",
+            "http://[::ffff:127.0.0.1]:8080",
+        ],
     );
-    check("http://localhost:8080", &["http://LOCALHOST:8080"], &["http://127.0.0.1:8080", "http://a.localhost:8080"]);
+    check(
+        "http://localhost:8080",
+        &["http://LOCALHOST:8080"],
+        &["http://127.0.0.1:8080", "http://a.localhost:8080"],
+    );
     check("http://[::1]:81", &["http://[0:0::1]:81"], &["http://[::1]", "http://127.0.0.1:81"]);
 
     let loopback = "127.0.0.1".parse().unwrap();
@@ -129,12 +142,7 @@ fn host() -> impl Strategy<Value = String> {
 }
 
 fn pattern() -> impl Strategy<Value = String> {
-    prop_oneof![
-        host(),
-        Just("*".to_owned()),
-        Just("*.example".to_owned()),
-        Just("*.a.example".to_owned())
-    ]
+    prop_oneof![host(), Just("*".to_owned()), Just("*.example".to_owned()), Just("*.a.example".to_owned())]
 }
 
 fn port() -> impl Strategy<Value = &'static str> {
