@@ -38,8 +38,8 @@ impl Guard {
         let mut hosts = headers.get_all(HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
             (Some(host), None) => host.to_str().unwrap_or_default(),
-            (None, _) => return Err(self.refuse_host("")),
-            (Some(_), Some(_)) => return Err(self.refuse_host("two Host headers")),
+            (None, _) => return Err(self.refuse("the request has no `Host`".to_owned())),
+            (Some(_), Some(_)) => return Err(self.refuse("the request has more than one `Host`".to_owned())),
         };
         let known = self.knows(host).ok_or_else(|| self.refuse_host(host))?;
         // The authority of an absolute target overrides the header.
@@ -72,16 +72,13 @@ impl Guard {
 
     fn refuse_host(&self, host: &str) -> Problem {
         let shown: String = host.chars().take(100).collect();
-        let own = match self.port {
-            Some(port) => format!("`127.0.0.1:{port}`, `[::1]:{port}` or `localhost:{port}`"),
-            None => "`127.0.0.1`, `[::1]` or `localhost`".to_owned(),
-        };
-        Problem::new(
-            StatusCode::FORBIDDEN,
-            "host_refused",
-            format!("this host does not answer to the name `{shown}`"),
-        )
-        .with_hint(format!("call it as {own}, or name it in the host's settings"))
+        self.refuse(format!("this host does not answer to the name `{shown}`"))
+    }
+
+    fn refuse(&self, detail: String) -> Problem {
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let hint = format!("call it as `127.0.0.1{port}`, `[::1]{port}` or `localhost{port}`");
+        Problem::new(StatusCode::FORBIDDEN, "host_refused", detail).with_hint(hint)
     }
 }
 
@@ -204,5 +201,21 @@ mod tests {
         headers.append(HOST, "evil.example".parse().unwrap());
         assert!(guard.check(&Uri::from_static("/"), &headers).is_err());
         assert!(guard.check(&Uri::from_static("/"), &HeaderMap::new()).is_err());
+    }
+
+    async fn broken() -> StatusCode {
+        panic!("a secret")
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_gives_a_500() {
+        let guard = axum::middleware::from_fn_with_state(Guard::new(None, &[]), layer);
+        let router: axum::Router = axum::Router::new().route("/", axum::routing::get(broken)).layer(guard);
+        let request = Request::get("/").header(HOST, "localhost").body(axum::body::Body::empty()).unwrap();
+        let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body = str::from_utf8(&body).unwrap();
+        assert!(body.contains("internal_error") && !body.contains("secret"), "{body}");
     }
 }

@@ -141,13 +141,17 @@ impl From<Error> for Problem {
     }
 }
 
-impl Problem {
-    /// A plugin that the host did not take or remove.
-    pub(crate) fn plugin(failure: Failure) -> Self {
-        let status = match failure.fault {
-            Fault::Config | Fault::Limit | Fault::Failed | Fault::Timeout => StatusCode::UNPROCESSABLE_ENTITY,
-            Fault::Denied => StatusCode::FORBIDDEN,
-            Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+impl From<Failure> for Problem {
+    /// The one place where the refusals of the plugin folders become statuses.
+    fn from(failure: Failure) -> Self {
+        let status = match (failure.code.as_deref(), failure.fault) {
+            (Some("unknown_type"), _) => StatusCode::NOT_FOUND,
+            (Some("plugin_too_large"), _) => StatusCode::PAYLOAD_TOO_LARGE,
+            (_, Fault::Config | Fault::Limit | Fault::Failed | Fault::Timeout) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            (_, Fault::Denied) => StatusCode::FORBIDDEN,
+            (_, Fault::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
         };
         let code = failure.code.map_or(Cow::Borrowed("plugin_refused"), Cow::Owned);
         Self::new(status, code, failure.message).with_hint(failure.hint)

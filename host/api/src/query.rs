@@ -76,12 +76,25 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// A whole number in a query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Whole(pub(crate) u64);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|_| D::Error::custom("not a whole number"))
+    }
+}
+
 /// How many of something one answer holds.
-pub(crate) fn page(asked: Option<usize>, default: usize, most: usize) -> Result<usize> {
+pub(crate) fn page(asked: Option<Whole>, default: usize, most: usize) -> Result<usize> {
     match asked {
         None => Ok(default),
-        Some(limit) if (1..=most).contains(&limit) => Ok(limit),
-        Some(limit) => Err(Problem::query(format!("limit: from 1 to {most}, not {limit}"))),
+        Some(Whole(limit)) => match usize::try_from(limit) {
+            Ok(size) if (1..=most).contains(&size) => Ok(size),
+            _ => Err(Problem::query(format!("limit: from 1 to {most}, not {limit}"))),
+        },
     }
 }
 
@@ -93,7 +106,7 @@ mod tests {
     #[serde(deny_unknown_fields)]
     struct Asked {
         wait: Option<Span>,
-        limit: Option<usize>,
+        limit: Option<Whole>,
     }
 
     async fn ask(query: &str) -> Result<Asked> {
@@ -134,8 +147,8 @@ mod tests {
     #[test]
     fn pages_have_bounds() {
         assert_eq!(page(None, 50, 500).ok(), Some(50));
-        assert_eq!(page(Some(500), 50, 500).ok(), Some(500));
-        assert!(page(Some(0), 50, 500).is_err());
-        assert!(page(Some(501), 50, 500).is_err());
+        assert_eq!(page(Some(Whole(500)), 50, 500).ok(), Some(500));
+        assert!(page(Some(Whole(0)), 50, 500).is_err());
+        assert!(page(Some(Whole(501)), 50, 500).is_err());
     }
 }

@@ -42,12 +42,13 @@ impl Plugins for Empty {
     }
 
     fn install(&self, _: Bytes) -> BoxFuture<'static, Result<PluginInfo, Failure>> {
-        let failure = Failure::system(Fault::Config, "no_component", "the file is no component");
-        ready(Err(failure.with_hint("build it with `cargo xtask`"))).boxed()
+        let failure = Failure::system(Fault::Config, "plugin_refused", "the file is no component");
+        ready(Err(failure)).boxed()
     }
 
-    fn remove(&self, _: String) -> BoxFuture<'static, Result<Vec<PluginInfo>, Failure>> {
-        ready(Ok(Vec::new())).boxed()
+    fn remove(&self, kind: String) -> BoxFuture<'static, Result<Vec<PluginInfo>, Failure>> {
+        let message = format!("no file serves the type `{kind}`");
+        ready(Err(Failure::system(Fault::Config, "unknown_type", message))).boxed()
     }
 
     fn ready(&self) -> bool {

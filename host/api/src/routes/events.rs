@@ -19,7 +19,7 @@ use crate::{
     limits::{EVENTS_PAGE, EVENTS_PAGE_MAX, STREAM_KEEP_ALIVE},
     operation::{Operation, schema},
     problem::{Problem, Result},
-    query::{self, Query, Run},
+    query::{self, Query, Run, Whole},
     route::Route,
 };
 
@@ -48,8 +48,8 @@ pub(super) fn routes() -> Vec<Route> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Range {
-    after: Option<u64>,
-    limit: Option<usize>,
+    after: Option<Whole>,
+    limit: Option<Whole>,
 }
 
 async fn events(
@@ -58,12 +58,13 @@ async fn events(
     Query(range): Query<Range>,
     headers: HeaderMap,
 ) -> Result<Response> {
+    let after = range.after.map_or(0, |Whole(after)| after);
     if wants_stream(&headers) {
-        let after = last_event_id(&headers)?.or(range.after).unwrap_or(0);
+        let after = last_event_id(&headers)?.unwrap_or(after);
         stream(&api, run, after).await
     } else {
         let limit = query::page(range.limit, EVENTS_PAGE, EVENTS_PAGE_MAX)?;
-        page(&api, run, range.after.unwrap_or(0), limit).await
+        page(&api, run, after, limit).await
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     body,
     limits::PLUGIN_BODY_BYTES_MAX,
     operation::{Operation, schema},
-    problem::{Problem, Result},
+    problem::Result,
     query::Segments,
     route::Route,
 };
@@ -29,7 +29,7 @@ pub(super) fn routes() -> Vec<Route> {
     let remove_plugin =
         Operation::new("plugins", "removePlugins", "Removes the files that serve a step type")
             .json(200, "The files that were removed; runs that pinned them go on", list_of_files)
-            .problems(&[404, 422]);
+            .problems(&[404, 503]);
     vec![
         Route::get("/api/v1/plugins", list, list_plugins),
         Route::post("/api/v1/plugins", install, install_plugin),
@@ -49,19 +49,13 @@ async fn install(
     body::expect_wasm(&headers)?;
     let _turn = api.uploads.acquire().await;
     let bytes = body::read(body, &headers, PLUGIN_BODY_BYTES_MAX).await?;
-    let info = api.plugins.install(bytes).await.map_err(Problem::plugin)?;
+    let info = api.plugins.install(bytes).await?;
     tracing::info!(plugin = %info.file, "plugin uploaded");
     Ok((StatusCode::CREATED, Json(info)))
 }
 
 async fn remove(State(api): State<Api>, Segments(kind): Segments<String>) -> Result<Json<Vec<PluginInfo>>> {
-    if !api.runner.catalog().types.contains_key(&kind) {
-        let shown: String = kind.chars().take(100).collect();
-        let detail = format!("no file serves the step type `{shown}`");
-        return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_step_type", detail)
-            .with_hint("`GET /api/v1/plugins` lists the files with their types".to_owned()));
-    }
-    let removed = api.plugins.remove(kind.clone()).await.map_err(Problem::plugin)?;
+    let removed = api.plugins.remove(kind.clone()).await?;
     tracing::info!(kind, files = removed.len(), "plugins removed");
     Ok(Json(removed))
 }

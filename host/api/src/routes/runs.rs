@@ -22,7 +22,7 @@ use crate::{
     limits::{REASON_BYTES_MAX, RUNS_PAGE, RUNS_PAGE_MAX, SMALL_BODY_BYTES_MAX},
     operation::{Operation, schema},
     problem::{Problem, Result},
-    query::{self, Query, Run, Segments},
+    query::{self, Query, Run, Segments, Whole},
     route::Route,
 };
 
@@ -62,7 +62,7 @@ async fn show(State(api): State<Api>, Run(run): Run) -> Result<Json<RunView>> {
 struct Filter {
     status: Option<RunStatus>,
     flow: Option<String>,
-    limit: Option<usize>,
+    limit: Option<Whole>,
     cursor: Option<Cursor>,
 }
 

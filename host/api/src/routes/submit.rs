@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    body::Body,
-    extract::State,
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header::LOCATION};
+use http::{HeaderValue, StatusCode, header::LOCATION};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stepcell_core::{
@@ -61,11 +60,11 @@ struct Accepted {
 async fn submit(
     State(api): State<Api>,
     Query(Wait { wait }): Query<Wait>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response> {
-    let format = body::text_format(&headers)?;
-    let body = body::read(body, &headers, RUN_BODY_BYTES_MAX).await?;
+    let (head, body) = request.into_parts();
+    let format = body::text_format(&head.headers)?;
+    let body = body::read(body, &head.headers, RUN_BODY_BYTES_MAX).await?;
     let submit = check(&api.engine, body, format).await?;
     match wait {
         Some(Span(wait)) => Ok(ended(&submit_and_wait(&api, submit, wait.min(WAIT_MAX)).await?)),
@@ -122,8 +121,10 @@ fn check_now(engine: &Engine, body: &[u8], format: Format) -> Result<Submit> {
 fn refused(errors: Vec<FlowProblem>, format: Format) -> Problem {
     match errors.as_slice() {
         [error] if format == Format::Json && error.code == "invalid_json" => {
-            let detail = format!("the body: {error}");
-            Problem::new(StatusCode::BAD_REQUEST, "malformed_body", detail).with_errors(errors)
+            let detail = format!("the body, line {}, column {}: {}", error.line, error.column, error.message);
+            Problem::new(StatusCode::BAD_REQUEST, "malformed_body", detail)
+                .with_hint("send YAML with `content-type: application/yaml`".to_owned())
+                .with_errors(errors)
         }
         _ => Problem::flow(errors),
     }

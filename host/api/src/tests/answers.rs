@@ -29,7 +29,7 @@ async fn problems_read_like_this() {
         ("other_content_type", "POST /api/v1/runs\ncontent-type: text/plain".to_owned(), "{}"),
         ("malformed_json", format!("POST /api/v1/runs\n{json}"), "{\n  \"flow\": ,"),
         ("stored_flow", format!("POST /api/v1/runs\n{json}"), r#"{"flow": "nightly"}"#),
-        ("no_such_step_type", "DELETE /api/v1/plugins/nope".to_owned(), ""),
+        ("unknown_type", "DELETE /api/v1/plugins/nope".to_owned(), ""),
         ("plugin_refused", "POST /api/v1/plugins\ncontent-type: application/wasm".to_owned(), "\0asm"),
         ("cancel_typo", format!("POST /api/v1/runs/{NO_RUN}/cancel\n{json}"), r#"{"raeson": "x"}"#),
     ];
