@@ -47,9 +47,7 @@ pub(crate) struct HttpAccess {
     /// The step type that refusals name.
     kind: Arc<str>,
     deadline: Instant,
-    pub(crate) usage: connector::Usage,
-    /// Time spent in here.
-    pub(crate) host_time: Duration,
+    usage: connector::Usage,
     /// Each refusal once.
     pub(crate) denied: Vec<CapabilityDenied>,
 }
@@ -58,7 +56,7 @@ impl HttpAccess {
     /// `deadline` is the attempt's: no request outlives it.
     pub(crate) fn new(connector: Connector, grant: Arc<Grant>, kind: Arc<str>, deadline: Instant) -> Self {
         let usage = connector::Usage::default();
-        Self { connector, grant, kind, deadline, usage, host_time: Duration::ZERO, denied: Vec::new() }
+        Self { connector, grant, kind, deadline, usage, denied: Vec::new() }
     }
 
     async fn exchange(&mut self, request: Request) -> Result<connector::Response, Error> {
@@ -120,10 +118,7 @@ impl HttpAccess {
 
 impl Host for HttpAccess {
     async fn send(&mut self, request: Request) -> Result<Response, Failure> {
-        let started = Instant::now();
-        let result = self.exchange(request).await;
-        self.host_time += started.elapsed();
-        result.map(response).map_err(|error| self.fail(error))
+        self.exchange(request).await.map(response).map_err(|error| self.fail(error))
     }
 }
 

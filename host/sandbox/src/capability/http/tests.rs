@@ -61,7 +61,7 @@ async fn a_cell_gets_what_its_grant_allows() {
     let seen = server.seen().remove(0);
     assert_eq!(seen.headers["user-agent"], concat!("stepcell/", env!("CARGO_PKG_VERSION")));
     assert_eq!(seen.headers.get_all("x-own").iter().count(), 2);
-    assert!(access.host_time > Duration::ZERO && access.denied.is_empty());
+    assert!(access.denied.is_empty());
     assert_eq!((access.usage.requests, access.usage.sent_bytes), (1, 4));
 }
 
