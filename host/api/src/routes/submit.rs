@@ -107,7 +107,7 @@ fn check_now(engine: &Engine, body: &[u8], format: Format) -> Result<Submit> {
     let text = std::str::from_utf8(body).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST, "malformed_body", format!("the body is not UTF-8: {error}"))
     })?;
-    let submission = parse::parse_submission(text, format).map_err(|errors| refused(errors, format))?;
+    let submission = parse::parse_submission(text, format).map_err(|errors| refused(errors, format, text))?;
     let flow = match submission.flow {
         FlowRef::Inline(flow) => *flow,
         FlowRef::Name(name) => return Err(unknown_flow(&name)),
@@ -118,16 +118,23 @@ fn check_now(engine: &Engine, body: &[u8], format: Format) -> Result<Submit> {
 
 /// JSON is written by programs: a text that is none is no attempt at a flow. A YAML text is a flow as its author
 /// typed it, and what is wrong with it is wrong with the flow.
-fn refused(errors: Vec<FlowProblem>, format: Format) -> Problem {
-    match errors.as_slice() {
-        [error] if format == Format::Json && error.code == "invalid_json" => {
-            let detail = format!("the body, line {}, column {}: {}", error.line, error.column, error.message);
-            Problem::new(StatusCode::BAD_REQUEST, "malformed_body", detail)
-                .with_hint("send YAML with `content-type: application/yaml`".to_owned())
-                .with_errors(errors)
+fn refused(errors: Vec<FlowProblem>, format: Format, text: &str) -> Problem {
+    let hint = match format {
+        Format::Json => Some("send YAML with `content-type: application/yaml`"),
+        Format::Yaml if !text.contains('\n') => {
+            Some("the text has a single line; curl keeps line breaks with `--data-binary`, not with `-d`")
         }
-        _ => Problem::flow(errors),
+        Format::Yaml => None,
+    };
+    match errors.as_slice() {
+        [error] if error.code == "invalid_json" => {
+            let detail = format!("the body, line {}, column {}: {}", error.line, error.column, error.message);
+            Problem::new(StatusCode::BAD_REQUEST, "malformed_body", detail).with_errors(errors)
+        }
+        [error] if error.code == "invalid_yaml" => Problem::flow(errors),
+        _ => return Problem::flow(errors),
     }
+    .with_hint(hint.map(str::to_owned))
 }
 
 fn unknown_flow(name: &str) -> Problem {

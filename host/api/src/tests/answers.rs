@@ -28,6 +28,11 @@ async fn problems_read_like_this() {
         ("no_content_type", "POST /api/v1/runs".to_owned(), "{}"),
         ("other_content_type", "POST /api/v1/runs\ncontent-type: text/plain".to_owned(), "{}"),
         ("malformed_json", format!("POST /api/v1/runs\n{json}"), "{\n  \"flow\": ,"),
+        (
+            "yaml_on_one_line",
+            "POST /api/v1/runs\ncontent-type: application/yaml".to_owned(),
+            "name: xsteps:  - id: a",
+        ),
         ("stored_flow", format!("POST /api/v1/runs\n{json}"), r#"{"flow": "nightly"}"#),
         ("unknown_type", "DELETE /api/v1/plugins/nope".to_owned(), ""),
         ("plugin_refused", "POST /api/v1/plugins\ncontent-type: application/wasm".to_owned(), "\0asm"),
