@@ -19,7 +19,7 @@ use crate::commands::{
 ///
 /// Exit status: 0 done, 1 the run failed or the host could not run it, 2 the flow or the call is wrong.
 #[derive(Debug, Parser)]
-#[command(name = "stepcell", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "stepcell", version, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -40,6 +40,9 @@ pub enum Command {
     CompilePlugin(CompilePlugin),
 }
 
+/// The heading of the flags that every command takes.
+const EVERYWHERE: &str = "Options of all commands";
+
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
@@ -47,25 +50,25 @@ pub struct Global {
     ///
     /// With `json` an error is a JSON object on stdout as well, beside the exit status:
     /// `stepcell validate flow.yaml --output json | jq '.errors[].message'`
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: OutputFormat,
 
     /// Folder for compiled plugins [default: $XDG_CACHE_HOME/stepcell].
     ///
     /// All commands and servers of a user may share one. It holds machine code that is loaded without a
     /// further check, so nobody else may be able to write there. STEPCELL_CACHE means the same.
-    #[arg(long, global = true, env = "STEPCELL_CACHE", hide_env = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "STEPCELL_CACHE", hide_env = true, value_name = "DIR")]
     pub cache: Option<PathBuf>,
 
     /// What is logged on stderr, such as `info` or `stepcell_engine=debug`.
     ///
     /// A level, or levels by module: `--log warn,stepcell_sandbox=trace`. Without it RUST_LOG holds, then
     /// `info` for `serve` and `error` for everything else.
-    #[arg(long, global = true, value_name = "FILTER")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILTER")]
     pub log: Option<String>,
 
     /// How log lines look: for people, or one JSON object a line.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
 }
 

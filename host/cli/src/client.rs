@@ -134,8 +134,10 @@ impl Client {
     }
 
     fn unreachable(&self, error: reqwest::Error) -> Error {
-        // The URL is named already, and the client would name it again with the path.
-        Error::system(format!("the server at {} can not be reached", self.base), error.without_url())
+        // The layers above the cause only name themselves, and the URL once more.
+        let cause = anyhow::Error::new(error);
+        let cause = anyhow::anyhow!("{}", cause.root_cause());
+        Error::system(format!("the server at {} can not be reached", self.base), cause)
             .or_hint("start it with `stepcell serve`, or name another with `--url`")
     }
 }

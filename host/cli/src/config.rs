@@ -25,6 +25,12 @@ pub const FILE_NAME: &str = "stepcell.yaml";
 /// Where the server listens unless told otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7420));
 
+/// Where runs are kept unless told otherwise: below the current folder, as the plugins.
+pub const DEFAULT_DATA: &str = "stepcell-data";
+
+/// The plugin folder unless told otherwise. It need not be there.
+pub const DEFAULT_PLUGINS: &str = "plugins";
+
 /// Everything that can be configured, with defaults filled in and paths that hold from the current folder.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -86,20 +92,14 @@ impl Config {
         let data = flags.data.clone().or_else(|| variables("STEPCELL_DATA").map(PathBuf::from));
         Ok(Self {
             listen: listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
-            data: data.or(file.data).unwrap_or_else(|| PathBuf::from("stepcell-data")),
+            data: data.or(file.data).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA)),
             store: file.store.unwrap_or_default(),
-            plugins: plugins.or(file.plugins).unwrap_or_else(default_plugins),
+            plugins: plugins.or(file.plugins).unwrap_or_else(|| vec![PathBuf::from(DEFAULT_PLUGINS)]),
             limits: file.limits,
             grants: file.grants,
             file: found,
         })
     }
-}
-
-/// `./plugins` where it is there. A folder that nobody named is not missed.
-fn default_plugins() -> Vec<PathBuf> {
-    let folder = PathBuf::from("plugins");
-    if folder.is_dir() { vec![folder] } else { Vec::new() }
 }
 
 fn address(source: &str, text: &str) -> Result<SocketAddr, Error> {

@@ -2,7 +2,11 @@
 
 mod folders;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use stepcell_api::Api;
 use stepcell_core::Catalog;
@@ -13,7 +17,7 @@ use stepcell_store_sled::{DataDir, SledStore};
 
 use crate::{
     args::Global,
-    config::{Config, StoreKind},
+    config::{Config, DEFAULT_PLUGINS, StoreKind},
     error::Error,
     output::note,
     text,
@@ -162,6 +166,7 @@ fn options(config: &Config, global: &Global, host_key: [u8; 32], watch: bool) ->
     let program = std::env::current_exe().map_err(|error| {
         Error::system("this program can not find its own file, which compiles plugins", error)
     })?;
+    note_missing(&config.plugins);
     Ok(Options {
         folders: config.plugins.clone(),
         builtins: folders::builtins(&program),
@@ -173,6 +178,14 @@ fn options(config: &Config, global: &Global, host_key: [u8; 32], watch: bool) ->
         watch,
         connector: stepcell_sandbox::connector::Options::default(),
     })
+}
+
+/// A folder that somebody named is missed. The server goes on looking for it.
+fn note_missing(folders: &[PathBuf]) {
+    let missing = |folder: &&PathBuf| folder.as_path() != Path::new(DEFAULT_PLUGINS) && !folder.is_dir();
+    for folder in folders.iter().filter(missing) {
+        note(&format!("warning: the plugin folder `{}` is not there", folder.display()));
+    }
 }
 
 /// For runs that end with the process: nobody asks for the same randomness again.

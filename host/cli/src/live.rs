@@ -4,6 +4,8 @@ mod ending;
 mod step_line;
 mod tree;
 
+use std::time::Duration;
+
 use indexmap::IndexMap;
 use indicatif::MultiProgress;
 use stepcell_core::{
@@ -12,18 +14,20 @@ use stepcell_core::{
     run::{FoldError, RunState},
 };
 
-use self::tree::Tree;
+use self::{step_line::Labels, tree::Tree};
 use crate::{output::note, text};
 
 /// A flow with more steps than fit between the heading and the prompt is shown as lines, not as a tree.
 const ROWS_KEPT_FREE: usize = 4;
 
+/// How often the spinners and clocks move.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
 /// Follows one run, event by event, and shows what changes.
 #[derive(Debug)]
 pub(crate) struct Live {
     flow: String,
-    /// The types of the flow's steps, in order; empty where they are not known.
-    kinds: IndexMap<StepId, String>,
+    labels: Labels,
     /// What the events so far amount to; none before the first.
     state: Option<RunState>,
     denied: Vec<(Option<StepId>, CapabilityDenied)>,
@@ -46,10 +50,11 @@ impl Live {
         terminal: Option<MultiProgress>,
     ) -> Self {
         let rows = usize::from(console::Term::stderr().size().0);
-        let fits = !kinds.is_empty() && kinds.len() + ROWS_KEPT_FREE <= rows;
+        let fits = kinds.len() + ROWS_KEPT_FREE <= rows;
+        let labels = Labels::new(kinds);
         let flow = text::line(flow);
-        let tree = terminal.filter(|_| fits).map(|terminal| Tree::new(&flow, &kinds, terminal));
-        Self { flow, kinds, state: None, denied: Vec::new(), verbose, tree }
+        let tree = terminal.filter(|_| fits).map(|terminal| Tree::new(&flow, &labels, terminal));
+        Self { flow, labels, state: None, denied: Vec::new(), verbose, tree }
     }
 
     /// Shows what an event changes. Events come in order, from the first.
@@ -103,8 +108,7 @@ impl Live {
         match &self.tree {
             Some(tree) => tree.update(id, step),
             None => {
-                let type_name = self.kinds.get(id).map_or("", String::as_str);
-                if let Some(line) = step_line::news(id, type_name, step, kind, self.verbose) {
+                if let Some(line) = step_line::news(&self.labels.label(id), step, kind, self.verbose) {
                     note(&line);
                 }
             }

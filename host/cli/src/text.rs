@@ -31,7 +31,7 @@ pub(crate) fn moment(at: Timestamp) -> String {
 /// Fuel for people, such as `31.4M`, in the units that limits are written in.
 pub(crate) fn fuel(units: u64) -> String {
     const UNITS: [(u64, &str); 4] =
-        [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
+        [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "K")];
     match UNITS.iter().find(|(size, _)| units >= *size) {
         None => units.to_string(),
         Some((size, unit)) => format!("{}.{}{unit}", units / size, units % size * 10 / size),
@@ -67,7 +67,7 @@ pub(crate) fn safe(text: &str) -> Cow<'_, str> {
 
 /// [`safe`], and in one line.
 pub(crate) fn line(text: &str) -> String {
-    safe(text).replace('\n', " ").replace('\t', " ")
+    safe(text).replace(['\n', '\t'], " ")
 }
 
 /// Marks that change the direction of the text after them, so that what is read is not what is there.

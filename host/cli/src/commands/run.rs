@@ -1,6 +1,6 @@
 //! `run`: one flow in this process, its store in memory.
 
-use std::{path::PathBuf, pin::pin, time::Duration};
+use std::{path::PathBuf, pin::pin};
 
 use clap::Args;
 use futures_util::StreamExt;
@@ -42,9 +42,6 @@ pub struct Run {
     pub verbose: bool,
 }
 
-/// How often the spinners and clocks of the live tree move.
-const TICK: Duration = Duration::from_millis(100);
-
 impl Run {
     pub async fn run(self, global: &Global) -> Result<(), Error> {
         let terminal = live::terminal();
@@ -76,7 +73,7 @@ impl Run {
 async fn follow(engine: &Engine, run: RunId, live: &mut Live) -> Result<(), Error> {
     let mut events = pin!(engine.follow(run, 0));
     let mut stop = signals::Stop::listen()?;
-    let mut clock = tokio::time::interval(TICK);
+    let mut clock = tokio::time::interval(live::TICK);
     let mut cancelled = false;
     loop {
         tokio::select! {

@@ -1,11 +1,11 @@
 //! `submit`: one flow, run by a server.
 
-use std::{cell::RefCell, path::PathBuf, time::Duration};
+use std::{cell::RefCell, path::PathBuf};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use stepcell_core::{Json, RunId, parse::Parsed, run::RunStatus};
+use stepcell_core::{Json, RunId, flow::MAX_FLOW_BYTES, parse::Document, problem::Position, run::RunStatus};
 
 use crate::{
     args::{Global, InputArgs, ServerArgs},
@@ -15,7 +15,7 @@ use crate::{
     listing::Entry,
     live::{self, Live},
     logging,
-    output::Output,
+    output::{Output, note},
 };
 
 /// Submits a flow to a server and prints the run's id.
@@ -65,9 +65,6 @@ struct Finished {
     output: Option<Box<RawValue>>,
 }
 
-/// How often the spinners and clocks of the live tree move.
-const TICK: Duration = Duration::from_millis(100);
-
 impl Submit {
     pub async fn run(self, global: &Global) -> Result<(), Error> {
         let terminal = live::terminal().filter(|_| self.wait);
@@ -86,7 +83,7 @@ impl Submit {
         let accepted: Accepted = client
             .post(&["runs"], &body)
             .await
-            .map_err(|error| located(error, &flow.name, &parsed, &flow_file::name(&self.input)))?;
+            .map_err(|error| located(error, &flow, &flow_file::name(&self.input)))?;
         if !self.wait {
             return if output.is_json() {
                 output.json(&accepted)
@@ -95,6 +92,7 @@ impl Submit {
             };
         }
         let kinds = parsed.flow.steps.values().map(|step| (step.id.clone(), step.kind.clone())).collect();
+        note(&format!("run {} on {}", accepted.run_id, client.url()));
         let live = Live::new(&parsed.flow.name, kinds, self.verbose, terminal);
         follow(&client, accepted.run_id, live).await?;
         print(output, &client, accepted.run_id).await
@@ -110,7 +108,7 @@ async fn follow(client: &Client, run: RunId, live: Live) -> Result<(), Error> {
         Ok(())
     });
     let ticks = async {
-        let mut clock = tokio::time::interval(TICK);
+        let mut clock = tokio::time::interval(live::TICK);
         loop {
             clock.tick().await;
             live.borrow().tick();
@@ -138,18 +136,27 @@ async fn print(output: Output, client: &Client, run: RunId) -> Result<(), Error>
 }
 
 /// Gives the server's list of problems the names and places of the user's own files.
-fn located(error: Error, flow: &str, parsed: &Parsed, input: &str) -> Error {
+fn located(error: Error, flow: &FlowText, input: &str) -> Error {
     let Error::Problems(mut listing) = error else { return error };
     let in_input = |entry: &Entry| entry.code == "input_invalid";
-    listing.file = if listing.errors.iter().all(in_input) { input } else { flow }.to_owned();
+    listing.file = if listing.errors.iter().all(in_input) { input } else { &flow.name }.to_owned();
+    let places = Document::read(&flow.text, flow.format, MAX_FLOW_BYTES).ok();
     for entry in &mut listing.errors {
-        (entry.line, entry.column) = (0, 0);
-        if let Some(path) = below(&entry.path, "flow").map(str::to_owned) {
-            let at = parsed.spans.locate(&path);
-            (entry.line, entry.column, entry.path) = (at.line, at.column, path);
-        }
+        let path = below(&entry.path, "flow").map(str::to_owned);
+        let at = path.as_ref().zip(places.as_ref()).map(|(path, places)| place(places, path, &entry.code));
+        let Position { line, column } = at.unwrap_or_default();
+        (entry.line, entry.column) = (line, column);
+        entry.path = path.unwrap_or_else(|| std::mem::take(&mut entry.path));
     }
     Error::Problems(listing)
+}
+
+/// A key that should not be there is shown itself, everything else where its value stands.
+fn place(places: &Document, path: &str, code: &str) -> Position {
+    match path.rsplit_once('.').unwrap_or(("", path)) {
+        (parent, key) if code == "unknown_key" => places.locate_key(parent, key),
+        _ => places.locate(path),
+    }
 }
 
 /// What follows `parent` in a path; `None` where the path is not below it.
@@ -158,5 +165,33 @@ fn below<'a>(path: &'a str, parent: &str) -> Option<&'a str> {
     match rest.strip_prefix('.') {
         Some(rest) => Some(rest),
         None => (rest.is_empty() || rest.starts_with('[')).then_some(rest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listing::Listing;
+
+    fn flow() -> FlowText {
+        let text = "name: f\nsteps:\n  - id: a\n    type: x\n    confg: 1\n".to_owned();
+        FlowText { name: "f.yaml".to_owned(), text, format: stepcell_core::parse::Format::Yaml }
+    }
+
+    #[track_caller]
+    fn check(path: &str, code: &str, expected: &str) {
+        let (path, code, message) = (path.to_owned(), code.to_owned(), "no".to_owned());
+        let entry = Entry { path, line: 1, column: 99, code, message, hint: None };
+        let listing = Listing { errors: vec![entry], ..Listing::default() };
+        assert_eq!(located(Error::Problems(listing), &flow(), "--input").to_string(), expected);
+    }
+
+    #[test]
+    fn problems_are_shown_in_the_users_own_files() {
+        check("flow.steps[0].type", "unknown_type", "f.yaml:4:11: no\n");
+        check("flow.steps[0].confg", "unknown_key", "f.yaml:5:5: no\n");
+        check("flow", "missing_key", "f.yaml:1:1: no\n");
+        check("input.id", "input_invalid", "--input: no\n");
+        check("flowers", "unknown_key", "f.yaml: no\n");
     }
 }

@@ -25,39 +25,44 @@ pub(super) fn summary(flow: &str, state: &RunState) -> String {
 pub(super) fn reason(state: &RunState, denied: &[(Option<StepId>, CapabilityDenied)]) -> Option<String> {
     let error = state.error.as_ref()?;
     let mut out = headline(error, state.failed_step.as_ref());
+    let mut message = error.message.trim_end().lines();
+    out.push_str(message.next().unwrap_or_default());
+    out.push('\n');
+    push_block(&mut out, "  ", message);
     let hint = error.hint.as_deref().unwrap_or_default();
-    if !hint.is_empty() {
-        push_block(&mut out, "hint: ", hint);
-    }
+    push_block(&mut out, "hint: ", hint.lines());
+    // A step may hand on the refusal in its own words, with the lines or without.
+    let told = |refusal: &CapabilityDenied| {
+        let allow = refusal.allow.trim();
+        hint.contains(allow) || error.message.contains(allow)
+    };
     let refused = denied.iter().filter(|(step, _)| *step == state.failed_step);
-    for (_, refusal) in refused.filter(|(_, refusal)| !hint.contains(refusal.allow.trim())) {
-        push_block(&mut out, "", &format!("to allow it, in stepcell.yaml:\n{}", refusal.allow.trim_end()));
+    for (_, refusal) in refused.filter(|(_, refusal)| !told(refusal)) {
+        push_block(&mut out, "", std::iter::once("to allow it, in stepcell.yaml:"));
+        push_block(&mut out, "  ", refusal.allow.trim_end().lines());
     }
     Some(out)
 }
 
 /// The step that says no is told apart from the host that could not run it.
 fn headline(error: &Failure, step: Option<&StepId>) -> String {
-    let mut out = String::from(match error.kind {
-        FailureKind::Business => "error: ",
-        FailureKind::System => "system error: ",
-    });
-    // Writing to a string does not fail.
-    if let Some(step) = step {
-        let _ = write!(out, "step `{step}`: ");
+    let (label, verb) = match error.kind {
+        FailureKind::Business => ("error", "failed"),
+        FailureKind::System => ("system error", "could not be run"),
+    };
+    let code = error.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    match step {
+        Some(step) => format!("{label}: step `{step}` {verb}{code}: "),
+        None => format!("{label}{code}: "),
     }
-    out.push_str(&error.message);
-    if let Some(code) = &error.code {
-        let _ = write!(out, " ({code})");
-    }
-    out.push('\n');
-    out
 }
 
-/// A text of several lines, indented as one block.
-fn push_block(out: &mut String, label: &str, text: &str) {
-    for (index, line) in text.lines().enumerate() {
-        let label = if index == 0 { label } else { "  " };
+/// Lines, indented as one block behind a label.
+fn push_block<'a>(out: &mut String, label: &str, lines: impl Iterator<Item = &'a str>) {
+    let margin = " ".repeat(label.len());
+    for (index, line) in lines.enumerate() {
+        let label = if index == 0 { label } else { &margin };
+        // Writing to a string does not fail.
         let _ = writeln!(out, "  {label}{line}");
     }
 }

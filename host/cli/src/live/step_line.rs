@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use console::Style;
+use indexmap::IndexMap;
 use jiff::Timestamp;
 use stepcell_core::{
     EventKind, StepId,
@@ -12,14 +13,37 @@ use stepcell_core::{
 
 use crate::text;
 
+/// Steps with their types, each padded to the width of the widest.
+#[derive(Debug)]
+pub(super) struct Labels {
+    kinds: IndexMap<StepId, String>,
+    widest: usize,
+    widest_kind: usize,
+}
+
+impl Labels {
+    pub(super) fn new(kinds: IndexMap<StepId, String>) -> Self {
+        let kinds: IndexMap<_, _> = kinds.into_iter().map(|(id, kind)| (id, text::line(&kind))).collect();
+        let widest = kinds.keys().map(|id| id.as_str().len()).max().unwrap_or_default();
+        let widest_kind =
+            kinds.values().map(|kind| console::measure_text_width(kind)).max().unwrap_or_default();
+        Self { kinds, widest, widest_kind }
+    }
+
+    /// The steps of the flow, in order.
+    pub(super) fn ids(&self) -> impl ExactSizeIterator<Item = &StepId> {
+        self.kinds.keys()
+    }
+
+    pub(super) fn label(&self, id: &StepId) -> String {
+        let kind = self.kinds.get(id).map_or("", String::as_str);
+        let kind = console::pad_str(kind, self.widest_kind, console::Alignment::Left, None);
+        format!("{:<width$}  {kind}", id.as_str(), width = self.widest)
+    }
+}
+
 /// The line for an event that is news to somebody who reads along, without a picture to look at.
-pub(super) fn news(
-    id: &StepId,
-    type_name: &str,
-    step: &StepState,
-    kind: &EventKind,
-    verbose: bool,
-) -> Option<String> {
+pub(super) fn news(label: &str, step: &StepState, kind: &EventKind, verbose: bool) -> Option<String> {
     let shown = match kind {
         EventKind::StepStarted(_) => verbose,
         EventKind::StepSucceeded(_)
@@ -32,8 +56,7 @@ pub(super) fn news(
     };
     shown.then(|| {
         let status = step_style(step.status).apply_to(format!("{:<9}", step.status.to_string()));
-        let type_name = text::line(type_name);
-        format!("  {status}  {id} {type_name}{}", details(step)).trim_end().to_owned()
+        format!("  {status}  {label}{}", details(step)).trim_end().to_owned()
     })
 }
 
@@ -53,7 +76,8 @@ pub(super) fn details(step: &StepState) -> String {
     match step.status {
         StepStatus::Waiting => parts.extend(step.wait.as_ref().map(waiting_for)),
         StepStatus::Skipped => parts.extend(step.skip_reason.as_deref().map(text::line)),
-        StepStatus::Failed => parts.extend(step.error.as_ref().map(|error| text::line(&error.message))),
+        // The first line is enough here: the whole reason stands below the steps.
+        StepStatus::Failed => parts.extend(step.error.as_ref().and_then(|error| first_line(&error.message))),
         _ => parts.extend(step.retry_at.map(|at| format!("again at {}", clock(at)))),
     }
     parts.into_iter().map(|part| format!("  {part}")).collect()
@@ -77,6 +101,10 @@ pub(super) fn run_style(status: RunStatus) -> Style {
         RunStatus::Failed => style.red(),
         _ => style.yellow(),
     }
+}
+
+fn first_line(message: &str) -> Option<String> {
+    message.lines().next().map(text::line)
 }
 
 fn waiting_for(wait: &Wait) -> String {

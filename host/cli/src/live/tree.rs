@@ -7,8 +7,7 @@ use stepcell_core::{
     run::{StepState, StepStatus},
 };
 
-use super::step_line::{details, step_style};
-use crate::text;
+use super::step_line::{Labels, details, step_style};
 
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -29,16 +28,15 @@ const STILL: &str = "{prefix:.dim}{msg}";
 const MOVING: &str = "{prefix:.dim}{spinner:.cyan} {msg} {elapsed:.dim}";
 
 impl Tree {
-    pub(super) fn new(flow: &str, kinds: &IndexMap<StepId, String>, terminal: MultiProgress) -> Self {
+    pub(super) fn new(flow: &str, labels: &Labels, terminal: MultiProgress) -> Self {
         let heading = row(&terminal, String::new());
         set_style(&heading, STILL);
         heading.set_message(flow.to_owned());
-        let widest = kinds.keys().map(|id| id.as_str().len()).max().unwrap_or_default();
-        let last = kinds.len().saturating_sub(1);
-        let rows = kinds.iter().enumerate().map(|(index, (id, kind))| {
+        let last = labels.ids().len().saturating_sub(1);
+        let rows = labels.ids().enumerate().map(|(index, id)| {
             let branch = if index == last { "└─ " } else { "├─ " };
             let bar = row(&terminal, branch.to_owned());
-            let label = format!("{:<widest$}  {}", id.as_str(), text::line(kind));
+            let label = labels.label(id);
             show(&bar, &label, StepStatus::Pending, "");
             (id.clone(), Row { bar, label })
         });

@@ -37,7 +37,7 @@ fn refusal() -> (Option<StepId>, CapabilityDenied) {
 fn a_refusal_ends_with_the_lines_that_allow_it() {
     let error = Failure::system(Fault::Denied, "http_denied", "`https://example.com` is not granted to `x`");
     insta::assert_snapshot!(reason(&failed(error, Some("fetch")), &[refusal()]).unwrap(), @r#"
-    system error: step `fetch`: `https://example.com` is not granted to `x` (http_denied)
+    system error: step `fetch` could not be run (http_denied): `https://example.com` is not granted to `x`
       to allow it, in stepcell.yaml:
         grants:
           x:
@@ -53,9 +53,22 @@ fn what_the_hint_says_is_not_said_twice() {
 }
 
 #[test]
+fn what_the_step_says_is_not_said_twice() {
+    let message = format!("refused; this would allow it:\n{}", refusal().1.allow);
+    let error =
+        Failure { kind: FailureKind::Business, ..Failure::system(Fault::Denied, "http_denied", message) };
+    insta::assert_snapshot!(reason(&failed(error, Some("fetch")), &[refusal()]).unwrap(), @r#"
+    error: step `fetch` failed (http_denied): refused; this would allow it:
+        grants:
+          x:
+            http: ["https://example.com"]
+    "#);
+}
+
+#[test]
 fn a_step_that_says_no_is_no_system_error() {
     let error =
         Failure { kind: FailureKind::Business, ..Failure::system(Fault::Failed, "http_404", "not found") };
     let text = reason(&failed(error, Some("fetch")), &[]).unwrap();
-    assert_eq!(text, "error: step `fetch`: not found (http_404)\n");
+    assert_eq!(text, "error: step `fetch` failed (http_404): not found\n");
 }
