@@ -71,7 +71,10 @@ mod tests {
     #[test]
     fn a_missing_expression_is_the_configs_fault() {
         let failure = testing::decide::<condition>(json!({})).unwrap_err();
-        assert_eq!((failure.fault, failure.message.as_str()), (Fault::Config, "`config`: missing field `expression`"));
+        assert_eq!(
+            (failure.fault, failure.message.as_str()),
+            (Fault::Config, "`config`: missing field `expression`")
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn delay(config: Config) -> Result<Outcome<Output>, Failure> {
 fn finished(config: Config, signal: Signal) -> Result<Outcome<Output>, Failure> {
     match signal {
         Signal::Timer => Ok(Outcome::Done(Output { delayed_seconds: config.seconds })),
-        other => Err(Failure::failed(format!("resumed by {other:?}, not by its timer")).code("unexpected_signal")),
+        other => Err(other.unexpected()),
     }
 }
 

@@ -83,8 +83,10 @@ pub(crate) fn parameters(params: Map<String, Value>) -> Result<Vec<(String, Scal
     let mut pairs = Vec::new();
     for (name, value) in params {
         let parameter = stepcell::serde_json::from_value(value).map_err(|_| {
-            Failure::config(format!("`config.params.{name}` is no text, number, truth value or list of these"))
-                .code("config_invalid")
+            Failure::config(format!(
+                "`config.params.{name}` is no text, number, truth value or list of these"
+            ))
+            .code("config_invalid")
         })?;
         match parameter {
             Parameter::One(value) => pairs.extend(value.map(|value| (name, value))),

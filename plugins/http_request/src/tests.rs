@@ -42,7 +42,8 @@ fn what_changes_something_carries_the_idempotency_key() {
         let request = sent(json!({ "method": method, "url": "https://h/" }));
         assert_eq!((request.method(), request.header_value("Idempotency-Key")), (method, Some("key")));
     }
-    let own = sent(json!({ "method": "POST", "url": "https://h/", "headers": { "idempotency-key": "mine" } }));
+    let own =
+        sent(json!({ "method": "POST", "url": "https://h/", "headers": { "idempotency-key": "mine" } }));
     assert_eq!(own.header_value("Idempotency-Key"), Some("mine"));
 }
 
@@ -99,9 +100,11 @@ fn json_is_parsed() {
 
 #[test]
 fn what_is_no_json_is_text() {
-    let html = answered(Response::new(200).with_header("content-type", "text/html").with_body("<p>1")).unwrap();
+    let html =
+        answered(Response::new(200).with_header("content-type", "text/html").with_body("<p>1")).unwrap();
     assert_eq!(html["body"], "<p>1");
-    let plain = answered(Response::new(200).with_header("content-type", "text/plain").with_body("1")).unwrap();
+    let plain =
+        answered(Response::new(200).with_header("content-type", "text/plain").with_body("1")).unwrap();
     assert_eq!(plain["body"], "1");
     for broken in ["{\"a\":", "{} x", "\"\\ud800\"", ""] {
         let response = Response::new(200).with_header("content-type", "application/json").with_body(broken);
@@ -131,7 +134,7 @@ fn an_error_status_fails_with_its_code() {
     let failure = answered(Response::new(404).with_json(&json!({ "error": "gone" }))).unwrap_err();
     assert_eq!(failure.code.as_deref(), Some("http_404"));
     assert_eq!(failure.message, "`GET https://h/` answered 404 Not Found");
-    assert_eq!(failure.details.unwrap(), json!({ "status_code": 404, "body": { "error": "gone" } }));
+    assert_eq!(*failure.details.unwrap(), json!({ "status_code": 404, "body": { "error": "gone" } }));
     assert!(!failure.retryable);
 }
 

@@ -93,8 +93,7 @@ impl FromContext for Context {
 mod tests {
     use super::*;
 
-    const CONTEXT: &str =
-        r#"{"input": {"n": 1}, "steps": {"a": 2}, "step": {"id": "b", "attempt": 1, "idempotency_key": "k"}, "later": 0}"#;
+    const CONTEXT: &str = r#"{"input": {"n": 1}, "steps": {"a": 2}, "step": {"id": "b", "attempt": 1, "idempotency_key": "k"}, "later": 0}"#;
 
     #[test]
     fn each_part_is_taken_alone() {

@@ -38,14 +38,25 @@ pub struct Failure {
     pub retryable: bool,
     /// The shortest wait before a retry.
     pub retry_after: Option<Duration>,
-    /// More, for a program. The host refuses what is no object.
-    pub details: Option<Value>,
+    /// More, for a program. The host refuses what is no object. In a box, because a `Result` is as large as its
+    /// larger half.
+    pub details: Option<Box<Value>>,
 }
+
+/// What a step's function gives.
+pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     /// A failure that a retry does not help, unless [`Failure::retryable`] says otherwise.
     pub fn new(fault: Fault, message: impl Into<String>) -> Self {
-        Self { fault, code: None, message: message.into(), retryable: false, retry_after: None, details: None }
+        Self {
+            fault,
+            code: None,
+            message: message.into(),
+            retryable: false,
+            retry_after: None,
+            details: None,
+        }
     }
 
     /// The config is wrong.
@@ -110,7 +121,7 @@ impl Failure {
     /// Adds an object for programs.
     #[must_use]
     pub fn details(mut self, details: Value) -> Self {
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self
     }
 }
@@ -142,13 +153,13 @@ impl<E: Error> From<E> for Failure {
 pub trait StepResult {
     type Output;
 
-    fn into_result(self) -> Result<Self::Output, Failure>;
+    fn into_result(self) -> Result<Self::Output>;
 }
 
-impl<T, E: Into<Failure>> StepResult for Result<T, E> {
+impl<T, E: Into<Failure>> StepResult for std::result::Result<T, E> {
     type Output = T;
 
-    fn into_result(self) -> Result<T, Failure> {
+    fn into_result(self) -> Result<T> {
         self.map_err(Into::into)
     }
 }
@@ -159,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_question_mark_keeps_the_whole_chain() {
-        fn parse(text: &str) -> Result<i32, Failure> {
+        fn parse(text: &str) -> Result<i32> {
             Ok(text.parse::<i32>()?)
         }
         let failure = parse("x").unwrap_err();

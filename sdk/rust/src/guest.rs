@@ -69,8 +69,12 @@ impl<S: Control> wire::Guest for ControlOf<S> {
 fn lower(outcome: Outcome<String>) -> Result<wire::Outcome, Failure> {
     Ok(match outcome {
         Outcome::Done(output) => wire::Outcome::Done(output),
-        Outcome::Branch { port, output } => wire::Outcome::Branch(wire::Branch { port: port.to_owned(), output }),
-        Outcome::Wait(Wait::Timer(duration)) => wire::Outcome::Wait(wire::Wait::Timer(duration.as_secs_f64())),
+        Outcome::Branch { port, output } => {
+            wire::Outcome::Branch(wire::Branch { port: port.to_owned(), output })
+        }
+        Outcome::Wait(Wait::Timer(duration)) => {
+            wire::Outcome::Wait(wire::Wait::Timer(duration.as_secs_f64()))
+        }
         Outcome::Wait(Wait::Signal(wait)) => wire::Outcome::Wait(wire::Wait::Signal(wire::Signal {
             name: wait.name,
             form: wait.form.map(|form| form.to_string()),

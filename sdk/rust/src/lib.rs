@@ -18,6 +18,11 @@
 //! The function stays a function: a unit test calls it. [`testing`] runs a step
 //! through its JSON edge, as the host does.
 
+// With the feature, because a part of the text needs it.
+#[cfg(all(doctest, feature = "http"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod context;
 mod control;
 mod failure;
@@ -37,7 +42,7 @@ pub mod testing;
 mod guest;
 
 pub use context::{Context, FromContext, Input, StepInfo};
-pub use failure::{Failure, Fault};
+pub use failure::{Failure, Fault, Result};
 pub use outcome::{FanOut, Outcome, Signal, SignalWait, Wait};
 pub use stepcell_macros::{control, data, step};
 
@@ -49,6 +54,8 @@ pub use serde_json;
 /// What the attributes expand to. No part of the public interface.
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(target_family = "wasm")]
+    pub use crate::guest::{ControlOf, HandlerOf, control, step};
     pub use crate::{
         control::{Control, decision, never_waits},
         describe::Meta,
@@ -56,6 +63,4 @@ pub mod __private {
         outcome::{ControlResult, signal},
         step::{NoConfig, Step, config, output},
     };
-    #[cfg(target_family = "wasm")]
-    pub use crate::guest::{ControlOf, HandlerOf, control, step};
 }

@@ -93,12 +93,20 @@ impl Signal {
     pub fn payload<T: DeserializeOwned>(self) -> Result<T, Failure> {
         match self {
             Self::Signal { payload, .. } => Ok(serde_json::from_value(payload)?),
-            other => Err(other.unexpected("signal")),
+            other => Err(other.unexpected()),
         }
     }
 
-    fn unexpected(&self, wanted: &str) -> Failure {
-        Failure::failed(format!("resumed by {self:?}, not by a {wanted}")).code("unexpected_signal")
+    /// The failure of a step that waits for something else.
+    pub fn unexpected(&self) -> Failure {
+        let kind = match self {
+            Self::Timer => "a timer",
+            Self::Signal { .. } => "a signal",
+            Self::Timeout => "the deadline of a signal",
+            Self::Items { .. } => "the results of items",
+        };
+        Failure::failed(format!("the step was resumed by {kind}, for which it does not wait"))
+            .code("unexpected_signal")
     }
 }
 
@@ -108,7 +116,9 @@ pub fn signal(text: &str) -> Result<Signal, Failure> {
 }
 
 /// What the functions of a control step may return.
-#[diagnostic::on_unimplemented(message = "a control step returns `Result<Outcome<T>, Failure>`, not `{Self}`")]
+#[diagnostic::on_unimplemented(
+    message = "a control step returns `Result<Outcome<T>, Failure>`, not `{Self}`"
+)]
 pub trait ControlResult {
     type Output;
 

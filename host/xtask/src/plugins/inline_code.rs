@@ -81,12 +81,14 @@ fn componentize_javascript(root: &Path, staging: &Path, component: &Path) -> Res
     let mut command = Command::new("node");
     command.arg(node::module(root, "componentize-qjs/cli.mjs")).current_dir(staging);
     // `--sync`: the other runtime needs a host with asynchronous components.
-    command.args(["--sync", "--wit", "wit", "--world", "javascript", "--js", "app.js", "--output"]).arg(component);
+    command
+        .args(["--sync", "--wit", "wit", "--world", "javascript", "--js", "app.js", "--output"])
+        .arg(component);
     build::run(&mut command)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    for file in stamp::files(from)? {
+    for file in stamp::files(from)?.into_iter().filter(|file| !is_test(file)) {
         let target: PathBuf = to.join(file.strip_prefix(from)?);
         if let Some(folder) = target.parent() {
             fs::create_dir_all(folder)?;
@@ -94,4 +96,9 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         fs::copy(&file, &target).with_context(|| format!("copying {}", file.display()))?;
     }
     Ok(())
+}
+
+fn is_test(file: &Path) -> bool {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    stem.ends_with("_test") || stem.ends_with(".test")
 }

@@ -59,7 +59,10 @@ impl Args {
         if let Some(category) = &self.category
             && !CATEGORIES.contains(&category.value().as_str())
         {
-            return Err(Error::new(category.span(), format!("a category is one of {}", CATEGORIES.join(", "))));
+            return Err(Error::new(
+                category.span(),
+                format!("a category is one of {}", CATEGORIES.join(", ")),
+            ));
         }
         if let Some(kind) = &self.kind {
             check_kind(&kind.value(), kind.span())?;

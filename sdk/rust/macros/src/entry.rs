@@ -14,15 +14,20 @@ pub(crate) fn meta(args: &Args, item: &ItemFn) -> Result<TokenStream> {
     let category = args.category.as_ref().map_or_else(|| "custom".to_owned(), |category| category.value());
     let description = description(&item.attrs);
     if description.is_empty() {
-        return Err(Error::new(item.sig.ident.span(), "a doc comment is missing: it is the step's description"));
+        return Err(Error::new(
+            item.sig.ident.span(),
+            "a doc comment is missing: it is the step's description",
+        ));
     }
     let Args { context_fields, deferred, ports, .. } = args;
     let max_output_bytes = option(args.max_output_bytes.as_ref().map(|bytes| quote!(#bytes)));
     let literal = args.literal.iter().map(|(key, instead)| quote!((#key, #instead)));
     let matches = args.matches.iter().map(|(key, json)| quote!((#key, #json)));
-    let examples = option(args.examples.as_ref().map(|path| {
-        quote!(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", #path)))
-    }));
+    let examples = option(
+        args.examples
+            .as_ref()
+            .map(|path| quote!(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", #path)))),
+    );
     Ok(quote! {
         ::stepcell::__private::Meta {
             kind: #kind,

@@ -119,7 +119,10 @@ impl<'a> Function<'a> {
     fn of(item: &'a ItemFn) -> Result<Self> {
         let signature = &item.sig;
         if let Some(keyword) = &signature.asyncness {
-            return Err(Error::new(keyword.span, "a step is no async function: a cell runs one thing at a time"));
+            return Err(Error::new(
+                keyword.span,
+                "a step is no async function: a cell runs one thing at a time",
+            ));
         }
         if !signature.generics.params.is_empty() {
             return Err(Error::new_spanned(&signature.generics, "a step has no type parameters"));

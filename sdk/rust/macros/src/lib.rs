@@ -4,6 +4,8 @@ mod args;
 mod data;
 mod entry;
 mod expand;
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, ItemFn, parse_macro_input};

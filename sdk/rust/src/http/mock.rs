@@ -40,8 +40,10 @@ pub(super) fn send(request: Request) -> Result<Response, Failure> {
     }
     HANDLER.with_borrow_mut(|handler| match handler {
         Some(handler) => handler(&request),
-        None => Err(Failure::unavailable("there is no host here: a unit test answers with `stepcell::http::mock`")
-            .code("http_unavailable")),
+        None => Err(Failure::unavailable(
+            "there is no host here: a unit test answers with `stepcell::http::mock`",
+        )
+        .code("http_unavailable")),
     })
 }
 

@@ -66,7 +66,10 @@ impl Response {
 
     /// The first header of this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(given, _)| given.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     pub fn body(&self) -> &[u8] {
@@ -93,7 +96,8 @@ impl Response {
 
     /// The body as JSON of this type, whatever `content-type` says.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        let invalid = |message: String| Failure::failed(format!("`{}`: {message}", self.request)).code("http_body");
+        let invalid =
+            |message: String| Failure::failed(format!("`{}`: {message}", self.request)).code("http_body");
         let text = std::str::from_utf8(&self.body)
             .map_err(|error| invalid(format!("the body is no UTF-8 text: {error}")))?;
         deserialize(text, "body").map_err(|failure| invalid(failure.message))

@@ -14,9 +14,10 @@ pub(super) fn failure(response: &Response) -> Option<Failure> {
     if status < 400 {
         return None;
     }
-    let mut failure = Failure::new(fault(status), format!("`{}` answered {}", response.request, named(status)))
-        .code(format!("http_{status}"))
-        .details(json!({ "status_code": status, "body": excerpt(response) }));
+    let mut failure =
+        Failure::new(fault(status), format!("`{}` answered {}", response.request, named(status)))
+            .code(format!("http_{status}"))
+            .details(json!({ "status_code": status, "body": excerpt(response) }));
     if matches!(status, 408 | 425 | 429 | 500..) {
         failure = failure.retryable();
         failure.retry_after = retry_after::of(response);
@@ -100,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_named_wait_is_kept_only_where_a_retry_helps() {
-        let wait = |status| failure(&Response::new(status).with_header("retry-after", "7")).unwrap().retry_after;
+        let wait =
+            |status| failure(&Response::new(status).with_header("retry-after", "7")).unwrap().retry_after;
         assert_eq!(wait(503), Some(Duration::from_secs(7)));
         assert_eq!(wait(404), None);
     }
@@ -114,6 +116,6 @@ mod tests {
     #[test]
     fn a_short_json_body_stays_json() {
         let failure = failure(&Response::new(422).with_json(&json!({ "field": "name" }))).unwrap();
-        assert_eq!(failure.details.unwrap(), json!({ "status_code": 422, "body": { "field": "name" } }));
+        assert_eq!(*failure.details.unwrap(), json!({ "status_code": 422, "body": { "field": "name" } }));
     }
 }
