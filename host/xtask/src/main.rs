@@ -1,5 +1,9 @@
 //! What is done in a checkout: set-up, building plugins, the demo, tests, tidy checks.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool of the terminal; it has no other output")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool of the terminal; it has no other output"
+)]
 
 mod build;
 mod demo;
@@ -41,7 +45,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[String]) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("host/xtask lies in the root")?;
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("host/xtask lies in the root")?;
     let Some((command, rest)) = arguments.split_first() else { bail!("no command\n\n{USAGE}") };
     match command.as_str() {
         "demo" => demo::run(root),

@@ -15,9 +15,10 @@ use crate::{
 /// the grants that we ship are bound to these.
 pub(crate) fn build(root: &Path) -> Result<()> {
     let folder = root.join("target/plugins");
-    let mut digests = step("building the plugins in Rust (the first time with the standard library, a minute)", || {
-        rust(root, &folder)
-    })?;
+    let mut digests =
+        step("building the plugins in Rust (the first time with the standard library, a minute)", || {
+            rust(root, &folder)
+        })?;
     for runner in inline_code::RUNNERS {
         let digest = runner.build(root, &folder)?;
         digests.insert(runner.name.to_owned(), digest);

@@ -29,14 +29,21 @@ impl Cell {
 
 /// The workspace's crates in `folder` that build a `cdylib`.
 pub(crate) fn cells(root: &Path, folder: &str) -> Result<Vec<Cell>> {
-    let metadata = MetadataCommand::new().current_dir(root).no_deps().exec().context("reading the workspace")?;
+    let metadata =
+        MetadataCommand::new().current_dir(root).no_deps().exec().context("reading the workspace")?;
     let folder = root.join(folder);
     let mut cells = Vec::new();
     for package in metadata.packages {
-        if package.manifest_path.parent().and_then(|parent| parent.parent()).is_none_or(|parent| parent != folder) {
+        if package
+            .manifest_path
+            .parent()
+            .and_then(|parent| parent.parent())
+            .is_none_or(|parent| parent != folder)
+        {
             continue;
         }
-        for target in package.targets.iter().filter(|target| target.crate_types.contains(&CrateType::CDyLib)) {
+        for target in package.targets.iter().filter(|target| target.crate_types.contains(&CrateType::CDyLib))
+        {
             cells.push(Cell { package: package.name.to_string(), name: target.name.replace('-', "_") });
         }
     }

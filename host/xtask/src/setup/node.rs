@@ -23,7 +23,9 @@ pub(crate) fn module(root: &Path, path: &str) -> PathBuf {
 pub(super) fn install(root: &Path) -> Result<()> {
     for program in ["node", "npm"] {
         if !succeeds(Command::new(program).arg("--version")) {
-            bail!("`{program}` is not there: install Node 20 or later with npm (in Debian, `apt-get install nodejs npm`)");
+            bail!(
+                "`{program}` is not there: install Node 20 or later with npm (in Debian, `apt-get install nodejs npm`)"
+            );
         }
     }
     let folder = folder(root);

@@ -14,7 +14,9 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
     }
     let list = missing.join(" ");
     if !succeeds(Command::new("apt-get").arg("--version")) {
-        bail!("this needs the packages {list}, and there is no apt-get here: install them, or what they provide, by hand");
+        bail!(
+            "this needs the packages {list}, and there is no apt-get here: install them, or what they provide, by hand"
+        );
     }
     let Some(apt) = privileged() else {
         bail!("this needs the packages {list}: run `sudo apt-get install {list}`, then this again");
@@ -55,5 +57,10 @@ fn apt_with(mut env: Command) -> Command {
 }
 
 pub(super) fn succeeds(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
 }

@@ -45,7 +45,10 @@ pub(super) fn install(root: &Path) -> Result<()> {
         }
         run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
         let pip = ["-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--require-hashes"];
-        run(Command::new(tool(root, "python")).args(pip).args(["--only-binary=:all:", "-r"]).arg(&requirements))?;
+        run(Command::new(tool(root, "python"))
+            .args(pip)
+            .args(["--only-binary=:all:", "-r"])
+            .arg(&requirements))?;
         stamp.done()
     })
 }

@@ -83,7 +83,10 @@ fn host() -> Result<String> {
 }
 
 fn rustc(arguments: &[&str]) -> Result<String> {
-    let output = Command::new("rustc").args(arguments).output().context("rustc does not start: install Rust with rustup")?;
+    let output = Command::new("rustc")
+        .args(arguments)
+        .output()
+        .context("rustc does not start: install Rust with rustup")?;
     if !output.status.success() {
         bail!("`rustc {}` failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }

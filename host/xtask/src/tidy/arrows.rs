@@ -61,8 +61,14 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
         };
         for dependency in &package.dependencies {
             let ours = arrows.contains_key(dependency.name.as_str());
-            if ours && dependency.kind != DependencyKind::Development && !allowed.contains(&dependency.name.as_str()) {
-                found.push(format!("crate `{name}` uses `{}`: no such arrow in tidy/arrows.rs", dependency.name));
+            if ours
+                && dependency.kind != DependencyKind::Development
+                && !allowed.contains(&dependency.name.as_str())
+            {
+                found.push(format!(
+                    "crate `{name}` uses `{}`: no such arrow in tidy/arrows.rs",
+                    dependency.name
+                ));
             }
             for (outside, owner) in KNOWN_IN_ONE_PLACE {
                 if dependency.name == *outside && name != *owner {

@@ -27,7 +27,9 @@ fn check_source(shown: &str, text: &str, found: &mut Vec<String>) {
     let is_test = shown.contains("/tests") || shown.starts_with("tests/");
     let code = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
     if !is_test && code > MAX_CODE_LINES {
-        found.push(format!("{shown}: {code} lines of code, {MAX_CODE_LINES} at most; a second idea wants its own file"));
+        found.push(format!(
+            "{shown}: {code} lines of code, {MAX_CODE_LINES} at most; a second idea wants its own file"
+        ));
     }
     for (index, line) in text.lines().enumerate() {
         let line_number = index + 1;

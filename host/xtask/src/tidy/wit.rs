@@ -47,9 +47,13 @@ fn check_package(resolve: &Resolve, found: &mut Vec<String>) {
 
 fn check_cases(kind: &TypeDefKind, name: &str, found: &mut Vec<String>) {
     let cases: Vec<(&str, &Docs)> = match kind {
-        TypeDefKind::Record(record) => record.fields.iter().map(|field| (&*field.name, &field.docs)).collect(),
+        TypeDefKind::Record(record) => {
+            record.fields.iter().map(|field| (&*field.name, &field.docs)).collect()
+        }
         TypeDefKind::Variant(variant) => variant.cases.iter().map(|case| (&*case.name, &case.docs)).collect(),
-        TypeDefKind::Enum(enumeration) => enumeration.cases.iter().map(|case| (&*case.name, &case.docs)).collect(),
+        TypeDefKind::Enum(enumeration) => {
+            enumeration.cases.iter().map(|case| (&*case.name, &case.docs)).collect()
+        }
         TypeDefKind::Flags(flags) => flags.flags.iter().map(|flag| (&*flag.name, &flag.docs)).collect(),
         _ => Vec::new(),
     };
