@@ -38,6 +38,9 @@ fn open(folder: &Path) -> Result<SharedStore, stepcell_store::Error> {
     Ok(Arc::new(SledStore::open(&DataDir::open(folder)?)?))
 }
 
+/// Appends after which a measurement ends before its time is over. The memory store keeps all that it is given.
+const APPENDS_MAX: u64 = 300_000;
+
 /// Lets `writers` append to runs of their own, each as fast as it is answered, 40 events a run.
 async fn report(name: &str, store: SharedStore, writers: u64, time: Duration) {
     let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -48,7 +51,7 @@ async fn report(name: &str, store: SharedStore, writers: u64, time: Duration) {
             let mut latencies = Vec::new();
             for n in 0.. {
                 for seq in 0..40 {
-                    if stop.load(Ordering::Relaxed) {
+                    if stop.load(Ordering::Relaxed) || count.load(Ordering::Relaxed) >= APPENDS_MAX {
                         return latencies;
                     }
                     let begun = Instant::now();
@@ -62,12 +65,15 @@ async fn report(name: &str, store: SharedStore, writers: u64, time: Duration) {
         })
     });
     let tasks: Vec<_> = tasks.collect();
-    tokio::time::sleep(time).await;
-    stop.store(true, Ordering::Relaxed);
+    let timer = tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        stop.store(true, Ordering::Relaxed);
+    });
     let mut latencies = Vec::new();
     for task in tasks {
         latencies.extend(task.await.unwrap_or_default());
     }
+    timer.abort();
     latencies.sort_unstable();
     let percentile = |p: usize| latencies.get(latencies.len() * p / 100).copied().unwrap_or_default();
     let appends = count.load(Ordering::Relaxed);

@@ -31,9 +31,16 @@ pub(crate) struct Batch {
     changed: bool,
     /// The runs that it writes to, as it leaves them.
     runs: HashMap<RunId, RunSummary>,
-    timers: BTreeMap<Timer, Change>,
+    timers: BTreeMap<Timer, TimerState>,
     overlay: Overlay,
     answers: Vec<Answer>,
+}
+
+struct TimerState {
+    /// In the tree, so before the batch.
+    was_set: bool,
+    /// After the last change so far.
+    is_set: bool,
 }
 
 /// Given after the sync, refusals as well: they may rest on writes of the same batch.
@@ -57,25 +64,22 @@ impl Batch {
     }
 
     /// Ends the batch: what goes into the tree, what hides it until it is synced, and what is left to do then.
-    pub(crate) fn seal(mut self, commit: u64, base: &Base<'_>) -> Result<Sealed, (Self, Error)> {
-        for (timer, change) in std::mem::take(&mut self.timers) {
+    pub(crate) fn seal(mut self, commit: u64) -> Sealed {
+        for (timer, TimerState { was_set, is_set }) in self.timers {
             let key = keys::timer(timer.due, timer.run, &timer.step);
-            let there = match base.tree.contains_key(key) {
-                Ok(there) => there,
-                Err(e) => return Err((self, error::sled("look up a timer", e))),
-            };
-            match change {
-                Change::Set => self.changes.insert(key.as_slice(), timer.step.as_str()),
-                Change::Clear => self.changes.remove(key.as_slice()),
+            if is_set {
+                self.changes.insert(key.as_slice(), timer.step.as_str());
+            } else {
+                self.changes.remove(key.as_slice());
             }
-            match (change, there) {
-                (Change::Set, false) => self.overlay.set.insert(timer),
-                (Change::Clear, true) => self.overlay.cleared.insert(timer),
+            match (was_set, is_set) {
+                (false, true) => self.overlay.set.insert(timer),
+                (true, false) => self.overlay.cleared.insert(timer),
                 _ => false,
             };
         }
         self.changes.insert(keys::COMMITS, &commit.to_be_bytes());
-        Ok(Sealed { changes: self.changes, overlay: self.overlay, runs: self.runs, answers: self.answers })
+        Sealed { changes: self.changes, overlay: self.overlay, runs: self.runs, answers: self.answers }
     }
 
     /// Answers all: those that were refused with why, the others with `result`.
@@ -90,16 +94,36 @@ impl Batch {
             None => committed(run, base)?,
         };
         append.fits(before.as_ref().map_or(0, |summary| summary.seq))?;
+        // All that can fail comes before the first change: an append is applied whole or not at all.
+        let timers = self.changed_timers(append.timers, base)?;
         self.put_parts(append.events, base, |part| {
             IVec::from(keys::events(run, append.summary.seq, part).as_slice())
         })?;
         self.reindex(run, before.as_ref(), &append.summary);
         self.changes.insert(&keys::run(run), append.encoded_summary);
-        self.timers.extend(append.timers);
+        self.timers.extend(timers);
         self.overlay.runs.entry(run).or_insert(before);
         self.runs.insert(run, append.summary);
         self.changed = true;
         Ok(())
+    }
+
+    fn changed_timers(
+        &self,
+        changes: Vec<(Timer, Change)>,
+        base: &Base<'_>,
+    ) -> Result<Vec<(Timer, TimerState)>, Error> {
+        let looked_up = changes.into_iter().map(|(timer, change)| {
+            let was_set = match self.timers.get(&timer) {
+                Some(state) => state.was_set,
+                None => {
+                    let key = keys::timer(timer.due, timer.run, &timer.step);
+                    base.tree.contains_key(key).map_err(|e| error::sled("look up a timer", e))?
+                }
+            };
+            Ok((timer, TimerState { was_set, is_set: change == Change::Set }))
+        });
+        looked_up.collect()
     }
 
     fn blob(&mut self, digest: Digest, bytes: Encoded, base: &Base<'_>) -> Result<(), Error> {

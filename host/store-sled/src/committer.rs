@@ -79,10 +79,7 @@ impl Committer {
         if !batch.is_changed() {
             return batch.answer(&Ok(()));
         }
-        match batch.seal(self.commits + 1, &base) {
-            Ok(sealed) => self.persist(sealed),
-            Err((batch, error)) => batch.answer(&Err(error)),
-        }
+        self.persist(batch.seal(self.commits + 1));
     }
 
     /// Fails where a write is not even to be tried.

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read, Write},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
@@ -28,6 +28,9 @@ pub(crate) struct Files {
     disk: Disk,
     /// Keeps apart what two threads write of the same digest.
     writers: AtomicU64,
+    /// A sync of the folder has failed, so that the next one may succeed without having synced what that one
+    /// did not.
+    failed: AtomicBool,
 }
 
 impl Files {
@@ -41,27 +44,30 @@ impl Files {
             }
         }
         let handle = folder::handle(&dir)?;
-        Ok(Self { dir, handle, disk, writers: AtomicU64::new(0) })
+        Ok(Self { dir, handle, disk, writers: AtomicU64::new(0), failed: AtomicBool::new(false) })
     }
 
     /// Keeps `bytes`, whose digest the caller has computed. Blocks; done after the sync.
     pub(crate) fn put(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
-        let fail = |e| error::io("write a blob", &e);
+        if self.failed.load(Ordering::Acquire) {
+            return Err(Error::Failed { reason: format!("the folder `{FOLDER}` could not be synced") });
+        }
         let name = digest.to_string();
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if self.dir.metadata(&name).is_ok_and(|file| file.len() == size) {
-            // Whoever wrote it may still be about to sync the folder.
-            return self.disk.sync_file(&self.handle).map_err(fail);
+        // Whoever wrote it may still be about to sync the folder, so that is done in any case.
+        if !self.dir.metadata(&name).is_ok_and(|file| file.len() == size) {
+            self.disk.check_room(&self.handle, bytes.len())?;
+            let unfinished = format!("{UNFINISHED}{name}.{}", self.writers.fetch_add(1, Ordering::Relaxed));
+            if let Err(e) = self.write(&unfinished, &name, bytes) {
+                // At the next start it would be removed anyway.
+                let _ = self.dir.remove_file(&unfinished);
+                return Err(error::io("write a blob", &e));
+            }
         }
-        self.disk.check_room(&self.handle, bytes.len())?;
-        let unfinished = format!("{UNFINISHED}{name}.{}", self.writers.fetch_add(1, Ordering::Relaxed));
-        let written = self.write(&unfinished, &name, bytes);
-        if written.is_err() {
-            // Neither a file that is cut nor one whose name may not be on the disk is to be taken for whole.
-            let _ = self.dir.remove_file(&unfinished);
-            let _ = self.dir.remove_file(&name);
-        }
-        written.map_err(fail)
+        self.disk.sync_file(&self.handle).map_err(|e| {
+            self.failed.store(true, Ordering::Release);
+            error::io("sync the folder of blobs", &e)
+        })
     }
 
     /// The bytes of a file, `None` for no such file. Blocks.
@@ -80,12 +86,12 @@ impl Files {
     }
 
     fn write(&self, unfinished: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let options = OpenOptions::new().write(true).create_new(true).clone();
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
         let mut file = self.dir.open_with(unfinished, &options)?.into_std();
         file.write_all(bytes)?;
         self.disk.sync_file(&file)?;
-        self.dir.rename(unfinished, &self.dir, name)?;
-        self.disk.sync_file(&self.handle)
+        self.dir.rename(unfinished, &self.dir, name)
     }
 }
 

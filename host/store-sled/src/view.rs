@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use stepcell_core::{Digest, RunId};
 use stepcell_store::{RunSummary, Timer};
 
-/// Runs whose summaries are kept in memory; twice as many for a while. Bounds the memory for runs that are
-/// over, about half a kilobyte each.
-const HEADS_MAX: usize = 8192;
+/// Entries of one generation. Bounds the memory for runs that are over and blobs that are kept: twice as many,
+/// of less than half a kilobyte each.
+const GENERATION_MAX: usize = 8192;
 
 /// The batch that is in the tree but not yet synced, as what was before it.
 #[derive(Default)]
@@ -98,7 +98,7 @@ impl<K: Eq + Hash + Copy, V> Generations<K, V> {
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
-        if self.newer.len() >= HEADS_MAX && !self.newer.contains_key(&key) {
+        if self.newer.len() >= GENERATION_MAX && !self.newer.contains_key(&key) {
             self.older = std::mem::take(&mut self.newer);
         }
         self.older.remove(&key);
@@ -113,11 +113,11 @@ mod tests {
     #[test]
     fn what_is_used_is_kept_and_the_rest_is_bounded() {
         let mut map = Generations::default();
-        for key in 0..10 * HEADS_MAX {
+        for key in 0..10 * GENERATION_MAX {
             map.insert(key, key);
             assert_eq!(map.get(&0), Some(&0), "forgotten after {key}");
         }
-        assert!(map.newer.len() <= HEADS_MAX && map.older.len() <= HEADS_MAX);
+        assert!(map.newer.len() <= GENERATION_MAX && map.older.len() <= GENERATION_MAX);
         assert_eq!(map.get(&1), None);
     }
 }

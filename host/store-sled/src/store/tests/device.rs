@@ -1,6 +1,6 @@
 //! A disk that does as it is told.
 
-use std::{fs::File, io, sync::Arc};
+use std::{fs::File, io, ops::Deref, sync::Arc};
 
 use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
@@ -11,6 +11,26 @@ use crate::{DataDir, SledStore, disk::Device};
 pub(super) struct TestDevice {
     state: Mutex<State>,
     changed: Condvar,
+}
+
+/// A store on such a disk. A test that fails while the gate is closed must not wait for its sync for ever.
+pub(super) struct TestStore {
+    store: SledStore,
+    device: Arc<TestDevice>,
+}
+
+impl Deref for TestStore {
+    type Target = SledStore;
+
+    fn deref(&self) -> &SledStore {
+        &self.store
+    }
+}
+
+impl Drop for TestStore {
+    fn drop(&mut self) {
+        self.device.open_gate();
+    }
 }
 
 #[derive(Default)]
@@ -26,9 +46,10 @@ struct State {
 }
 
 impl TestDevice {
-    pub(super) fn open_store(self: &Arc<Self>, folder: &TempDir) -> SledStore {
-        let device: Arc<dyn Device> = Arc::<Self>::clone(self);
-        SledStore::open_on(&DataDir::open(folder.path()).unwrap(), device).unwrap()
+    pub(super) fn open_store(self: &Arc<Self>, folder: &TempDir) -> TestStore {
+        let data = DataDir::open(folder.path()).unwrap();
+        let store = SledStore::open_on(&data, Arc::<Self>::clone(self)).unwrap();
+        TestStore { store, device: Arc::clone(self) }
     }
 
     pub(super) fn close_gate(&self) {

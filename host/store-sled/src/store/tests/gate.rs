@@ -3,13 +3,16 @@
 use stepcell_core::StepId;
 use stepcell_store::RunSummary;
 
-use super::{device::TestDevice, *};
+use super::{
+    device::{TestDevice, TestStore},
+    *,
+};
 
 /// Runs 1 to 3, synced, and then a batch that is held up on its way to the disk: it adds to run 1 and finishes
 /// it, moves the timer of run 2, and makes run 4.
 struct Held {
     device: Arc<TestDevice>,
-    store: SledStore,
+    store: TestStore,
     appends: Vec<BoxFuture<'static, Result<(), Error>>>,
     _folder: TempDir,
 }

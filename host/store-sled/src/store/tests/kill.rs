@@ -7,6 +7,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use futures_util::future::join_all;
+
 use super::*;
 
 /// Set in the process that is to be killed: the folder that it writes to.
@@ -60,20 +62,16 @@ fn kill_after(folder: &TempDir, count: usize) -> HashMap<u64, u64> {
 
 async fn write_for_ever(folder: &Path) {
     let store = Arc::new(SledStore::open(&DataDir::open(folder).unwrap()).unwrap());
-    let writers = (1..=WRITERS).map(|n| {
-        let store = Arc::clone(&store);
-        tokio::spawn(async move {
-            let mut at = store.summary(run(n)).await.unwrap().map_or(0, |summary| summary.seq);
-            loop {
-                store.put_blob(blob(n, at + 1)).await.unwrap();
-                store.append(append(run(n), at, 1)).await.unwrap();
-                at += 1;
-                println!("ack {n} {at}");
-            }
-        })
-    });
-    for writer in writers.collect::<Vec<_>>() {
-        writer.await.unwrap();
+    join_all((1..=WRITERS).map(|n| tokio::spawn(write(Arc::clone(&store), n)))).await;
+}
+
+async fn write(store: Arc<SledStore>, n: u64) {
+    let mut at = store.summary(run(n)).await.unwrap().map_or(0, |summary| summary.seq);
+    loop {
+        store.put_blob(blob(n, at + 1)).await.unwrap();
+        store.append(append(run(n), at, 1)).await.unwrap();
+        at += 1;
+        println!("ack {n} {at}");
     }
 }
 
