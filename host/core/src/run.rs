@@ -10,17 +10,16 @@ use jiff::Timestamp;
 
 use crate::{
     Digest, Event, EventKind, Failure, Json, StepId,
-    event::{
-        Handled, Payload, Receipt, RunCreated, StepFailed, StepLog, StepRetrying, StepRouted, StepStarted,
-        StepSucceeded, Wait,
-    },
+    event::{Payload, RunCreated},
 };
 
 mod status;
+mod step;
 #[cfg(test)]
 mod tests;
 
 pub use status::{RunStatus, StepStatus, UnknownStatus};
+pub use step::StepState;
 
 /// All there is to know of a run, read off its events.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,38 +44,6 @@ pub struct RunState {
     /// In the order in which the log first names them. A step that no event names yet is not in here: the
     /// fold does not know the flow. Items of a fan-out are ordinary entries.
     pub steps: IndexMap<StepId, StepState>,
-}
-
-/// All there is to know of a step of a run.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct StepState {
-    pub status: StepStatus,
-    /// The number of the last attempt that started; a step that runs again after a crash keeps its number.
-    pub attempts: u32,
-    /// The component that serves it.
-    pub routed: Option<StepRouted>,
-    pub idempotency_key: Option<String>,
-    /// What it gave, or what `on_error` put in its place.
-    pub output: Option<Payload>,
-    /// Why it failed; of a step between two attempts, why the last one did. Kept where `on_error` handled it.
-    pub error: Option<Failure>,
-    /// How the flow went on after the failure.
-    pub handled: Option<Handled>,
-    pub port: Option<String>,
-    /// What a parked step waits for, and only while it does.
-    pub wait: Option<Wait>,
-    /// What ended its last wait: the argument of `resume`, also when that runs again after a crash.
-    pub signal: Option<Json>,
-    /// When the next attempt starts, of a step between two attempts.
-    pub retry_at: Option<Timestamp>,
-    pub skip_reason: Option<String>,
-    /// Of the first attempt.
-    pub started_at: Option<Timestamp>,
-    pub finished_at: Option<Timestamp>,
-    /// Of all attempts together.
-    pub receipt: Receipt,
-    /// Bytes of log that were kept.
-    pub log_bytes: u64,
 }
 
 /// Why an event can not follow what is there.
@@ -205,7 +172,7 @@ impl RunState {
         let kind = event.kind.name();
         let Some(id) = &event.step else { return Err(FoldError::NoStep { seq: event.seq, kind }) };
         let status = self.steps.get(id).map_or(StepStatus::Pending, |step| step.status);
-        if !fits(&event.kind, status) {
+        if !step::fits(&event.kind, status) {
             return Err(FoldError::Step { seq: event.seq, kind, step: id.clone(), status });
         }
         // Two look-ups for a step that is there cost less than a clone of the id for `entry`.
@@ -217,134 +184,5 @@ impl RunState {
             self.status = RunStatus::Running;
         }
         Ok(())
-    }
-}
-
-impl StepState {
-    /// What `steps.X` shows to others. A skipped, cancelled or unhandled failed step shows nothing.
-    pub fn output_for_steps(&self) -> Option<&Payload> {
-        match (self.status, &self.handled) {
-            (StepStatus::Succeeded, _) | (StepStatus::Failed, Some(Handled::Continue)) => self.output.as_ref(),
-            _ => None,
-        }
-    }
-
-    /// Whether steps that need this one may run: it succeeded, or its failure was handled.
-    pub fn lets_go_on(&self) -> bool {
-        self.output_for_steps().is_some()
-    }
-
-    fn apply(&mut self, event: &Event) {
-        match &event.kind {
-            EventKind::StepRouted(data) => self.routed = Some(data.clone()),
-            EventKind::StepStarted(data) => self.start(data, event.at),
-            EventKind::StepSucceeded(data) => self.succeed(data, event.at),
-            EventKind::StepFailed(data) => self.fail(data, event.at),
-            EventKind::StepRetrying(data) => self.retry(data),
-            EventKind::StepWaiting(data) => {
-                self.status = StepStatus::Waiting;
-                self.wait = Some(data.wait.clone());
-                self.signal = None;
-            }
-            EventKind::StepResumed(data) => {
-                self.status = StepStatus::Running;
-                self.wait = None;
-                self.signal = Some(data.signal.clone());
-            }
-            EventKind::StepSkipped(data) => {
-                self.skip_reason = Some(data.reason.clone());
-                self.finish(StepStatus::Skipped, event.at);
-            }
-            EventKind::StepBranched(data) => self.port = Some(data.port.clone()),
-            EventKind::StepCancelled => self.finish(StepStatus::Cancelled, event.at),
-            EventKind::StepLog(StepLog { text, .. }) => self.log_bytes += text.len() as u64,
-            EventKind::RunCreated(_)
-            | EventKind::RunStarted
-            | EventKind::RunWaiting
-            | EventKind::RunSucceeded(_)
-            | EventKind::RunFailed(_)
-            | EventKind::RunCancelled(_)
-            | EventKind::CapabilityDenied(_) => {}
-        }
-    }
-
-    fn start(&mut self, data: &StepStarted, at: Timestamp) {
-        self.status = StepStatus::Running;
-        self.attempts = data.attempt;
-        self.idempotency_key = Some(data.idempotency_key.clone());
-        self.retry_at = None;
-        self.started_at.get_or_insert(at);
-    }
-
-    fn succeed(&mut self, data: &StepSucceeded, at: Timestamp) {
-        self.output = Some(data.output.clone());
-        // The failures of earlier attempts are in the log; a step that succeeded shows none.
-        self.error = None;
-        self.add(data.receipt);
-        self.finish(StepStatus::Succeeded, at);
-    }
-
-    /// `continue` leaves the step failed and shows its error to others; with `use` the value stands for the
-    /// step, which counts as succeeded, and `error` tells that it is a substitute.
-    fn fail(&mut self, data: &StepFailed, at: Timestamp) {
-        self.error = Some(data.error.clone());
-        self.handled = Some(data.handled.clone());
-        self.add(data.receipt);
-        let status = match &data.handled {
-            Handled::Fail => StepStatus::Failed,
-            Handled::Continue => {
-                self.output = Some(Payload::Value(Json::from(serde_json::json!({ "error": data.error }))));
-                StepStatus::Failed
-            }
-            Handled::Use(value) => {
-                self.output = Some(Payload::Value(value.clone()));
-                StepStatus::Succeeded
-            }
-        };
-        self.finish(status, at);
-    }
-
-    /// Between two attempts a step counts as running.
-    fn retry(&mut self, data: &StepRetrying) {
-        self.error = Some(data.error.clone());
-        self.retry_at = Some(data.at);
-        // The next attempt starts from `execute`, not from where this one was resumed.
-        self.signal = None;
-        self.port = None;
-        self.add(data.receipt);
-    }
-
-    fn finish(&mut self, status: StepStatus, at: Timestamp) {
-        self.status = status;
-        self.wait = None;
-        self.retry_at = None;
-        self.finished_at = Some(at);
-    }
-
-    fn add(&mut self, receipt: Receipt) {
-        let sum = &mut self.receipt;
-        sum.fuel = sum.fuel.saturating_add(receipt.fuel);
-        sum.total_us = sum.total_us.saturating_add(receipt.total_us);
-        sum.host_us = sum.host_us.saturating_add(receipt.host_us);
-    }
-}
-
-/// Whether an event may happen to a step that is where `status` says.
-///
-/// A step in flight at a crash starts again, so `step.started` follows itself; a config that can not be made
-/// fails a step that never started; a deadline or a broken component fails a parked one.
-fn fits(kind: &EventKind, status: StepStatus) -> bool {
-    use StepStatus::{Pending, Running, Waiting};
-    match kind {
-        EventKind::StepLog(_) => true,
-        EventKind::StepRouted(_) | EventKind::StepStarted(_) => matches!(status, Pending | Running),
-        EventKind::StepSucceeded(_)
-        | EventKind::StepBranched(_)
-        | EventKind::StepRetrying(_)
-        | EventKind::StepWaiting(_) => status == Running,
-        EventKind::StepFailed(_) | EventKind::StepCancelled => matches!(status, Pending | Running | Waiting),
-        EventKind::StepResumed(_) => status == Waiting,
-        EventKind::StepSkipped(_) => status == Pending,
-        _ => false,
     }
 }

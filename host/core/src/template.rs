@@ -21,21 +21,22 @@ use self::{
 };
 use crate::Json;
 
-mod text;
-mod names;
-mod slots;
-mod expr;
 mod compile;
-mod from;
-mod node;
-mod limits;
-mod value;
 mod eval;
-mod ops;
+mod expr;
 mod filters;
-mod write;
+mod from;
+mod limits;
+mod names;
+mod node;
+mod ops;
+mod resolve;
+mod slots;
 #[cfg(test)]
 mod tests;
+mod text;
+mod value;
+mod write;
 
 /// A JSON value with templates in it, ready to be resolved.
 #[derive(Debug)]
@@ -159,7 +160,7 @@ impl Template {
         }
         let outputs: Vec<_> = self.slots.steps.iter().map(|id| scope.steps.output(id)).collect();
         let eval = Eval { slots: &self.slots, scope: *scope, outputs: &outputs, budget: Budget::new() };
-        node::resolve(&self.node, &eval)
+        resolve::resolve(&self.node, &eval)
     }
 
     fn build(

@@ -54,8 +54,11 @@ pub(super) fn compile(text: &str, names: &mut Names<'_>) -> Result<Expr, Fault> 
 fn check_size(text: &str) -> Result<(), Fault> {
     let mut tokens = tokenize(text, true, SyntaxConfig::default());
     if tokens.by_ref().take(MAX_TOKENS + 1).take_while(Result::is_ok).count() > MAX_TOKENS {
-        return Err(Fault::new("template_too_big", format!("an expression has more than {MAX_TOKENS} parts"))
-            .hint("do it in a step, such as `inline_code`"));
+        return Err(Fault::new(
+            "template_too_big",
+            format!("an expression has more than {MAX_TOKENS} parts"),
+        )
+        .hint("do it in a step, such as `inline_code`"));
     }
     Ok(())
 }
@@ -82,8 +85,11 @@ impl Compiler<'_, '_> {
     fn expr(&mut self, tree: &ast::Expr<'_>) -> Result<Expr, Fault> {
         self.depth += 1;
         if self.depth > MAX_NESTING {
-            return Err(Fault::new("template_too_big", format!("an expression nests over {MAX_NESTING} deep"))
-                .hint("do it in a step, such as `inline_code`"));
+            return Err(Fault::new(
+                "template_too_big",
+                format!("an expression nests over {MAX_NESTING} deep"),
+            )
+            .hint("do it in a step, such as `inline_code`"));
         }
         let expr = self.node(tree);
         self.depth -= 1;
@@ -210,7 +216,8 @@ impl Compiler<'_, '_> {
         use ast::BinOpKind as Op;
         let left = self.boxed(&binary.left)?;
         let right = self.boxed(&binary.right)?;
-        let compare = |comparison, left, right: Box<Expr>| Ok(Expr::Compare(left, vec![(comparison, *right)]));
+        let compare =
+            |comparison, left, right: Box<Expr>| Ok(Expr::Compare(left, vec![(comparison, *right)]));
         match binary.op {
             Op::Eq => compare(Comparison::Equal, left, right),
             Op::Ne => compare(Comparison::NotEqual, left, right),
@@ -277,7 +284,9 @@ fn dynamic(name: &str) -> Fault {
     let example = if name == "steps" { "steps.fetch" } else { "secret.NAME" };
     Fault::new(
         "dynamic_reference",
-        format!("`{name}` stands alone or with a computed subscript; what it refers to must stand in the text"),
+        format!(
+            "`{name}` stands alone or with a computed subscript; what it refers to must stand in the text"
+        ),
     )
     .hint(format!("name each one, as in `{example}` or `{name}[\"…\"]`"))
 }

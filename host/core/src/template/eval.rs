@@ -58,7 +58,8 @@ impl<'a> Eval<'a> {
             Expr::Map1(filter, of, args) => {
                 let args = self.args(args)?;
                 let items = self.eval(of)?.into_items(&self.budget)?;
-                let mapped = items.into_iter().map(|item| filter.apply(item, &mut args.clone(), &self.budget));
+                let mapped =
+                    items.into_iter().map(|item| filter.apply(item, &mut args.clone(), &self.budget));
                 Ok(Val::from(mapped.map(|item| item?.there()).collect::<Result<Vec<_>, _>>()?))
             }
             Expr::Test(test, of, args) => {
@@ -91,7 +92,8 @@ impl<'a> Eval<'a> {
             value = match below(value, key) {
                 Some(value) => value,
                 None => {
-                    let above = missing::path_text(self, path.root, path.keys.get(..depth).unwrap_or_default());
+                    let above =
+                        missing::path_text(self, path.root, path.keys.get(..depth).unwrap_or_default());
                     return Val::missing(missing::key(&above, &value.into(), key));
                 }
             };
@@ -102,9 +104,14 @@ impl<'a> Eval<'a> {
     fn item(&self, of: &'a Expr, subscript: &'a Expr) -> Made<'a> {
         let key = match self.eval(subscript)?.there()? {
             Val::Text(name) => Key::Name((*name).into()),
-            Val::Number(number) if number.as_i64().is_some() => Key::Index(number.as_i64().unwrap_or_default()),
+            Val::Number(number) if number.as_i64().is_some() => {
+                Key::Index(number.as_i64().unwrap_or_default())
+            }
             other => {
-                return Err(Reason::new(format!("{} is no subscript, a string or an integer is", other.kind())));
+                return Err(Reason::new(format!(
+                    "{} is no subscript, a string or an integer is",
+                    other.kind()
+                )));
             }
         };
         Ok(missing::child(self.eval(of)?, &key))
@@ -182,7 +189,8 @@ impl<'a> Eval<'a> {
                 Ok(Val::from(picked.filter_map(|index| chars.get(index)).collect::<String>()))
             }
             list if list.is_list() => {
-                let picked = filters::picked(list.length().unwrap_or_default(), start, stop, step.unwrap_or(1))?;
+                let picked =
+                    filters::picked(list.length().unwrap_or_default(), start, stop, step.unwrap_or(1))?;
                 pay_for_items(list.length().unwrap_or_default(), &self.budget)?;
                 Ok(Val::from(picked.filter_map(|index| list.item(index)).collect::<Vec<_>>()))
             }

@@ -98,10 +98,8 @@ impl Filter {
     pub(super) fn apply<'a>(&self, value: Val<'a>, args: &mut Values<'a>, budget: &Budget) -> Made<'a> {
         budget.work(1)?;
         let value = if self.lenient { value } else { value.there()? };
-        (self.run)(value, args, budget).map_err(|reason| Reason {
-            message: format!("`{}`: {}", self.name, reason.message),
-            ..reason
-        })
+        (self.run)(value, args, budget)
+            .map_err(|reason| Reason { message: format!("`{}`: {}", self.name, reason.message), ..reason })
     }
 }
 
@@ -138,7 +136,9 @@ pub(super) fn attribute<'a>(value: &Val<'a>, path: &str) -> Val<'a> {
     let mut value = value.clone();
     for name in path.split('.') {
         let found = match name.parse().ok().filter(|_| value.is_list()) {
-            Some(index) => place(index, value.length().unwrap_or_default()).and_then(|index| value.item(index)),
+            Some(index) => {
+                place(index, value.length().unwrap_or_default()).and_then(|index| value.item(index))
+            }
             None => value.entry(name),
         };
         value = match found {

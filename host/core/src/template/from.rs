@@ -162,9 +162,10 @@ impl From {
             pay_for_items(found.len(), &eval.budget)?;
             return Ok(Val::from(found.into_iter().map(Val::from).collect::<Vec<_>>()));
         }
-        found.first().map(|value| Val::from(*value)).ok_or_else(|| {
-            Reason::new(format!("there is nothing at `{}`", shorten(&query.text)))
-        })
+        found
+            .first()
+            .map(|value| Val::from(*value))
+            .ok_or_else(|| Reason::new(format!("there is nothing at `{}`", shorten(&query.text))))
     }
 }
 

@@ -13,14 +13,15 @@ pub(super) const MAX_TOKENS: usize = 1_000;
 pub(super) const MAX_NESTING: usize = 150;
 /// How deep the result may nest: what a JSON parser takes that stops at 128, as ours and most others do.
 pub(super) const MAX_RESULT_DEPTH: usize = 127;
-/// Units of work of one resolve, about one per value that is looked at. Keeps it under about 0.1 s.
-pub(super) const MAX_WORK: u64 = 2_000_000;
+/// Units of work of one resolve, about one per value that is looked at or made. Keeps it under about 0.1 s:
+/// templates are resolved where other runs wait.
+pub(super) const MAX_WORK: u64 = 1_000_000;
 /// Bytes that one resolve may make on the way to its result. Protects the host's memory.
 pub(super) const MAX_MADE_BYTES: usize = 64 << 20;
 /// Bytes of JSON text that one resolve may give: twice the largest output of a step.
 pub(super) const MAX_RESULT_BYTES: usize = 32 << 20;
 /// How many bytes of text are one unit of work.
-const BYTES_PER_WORK: usize = 64;
+const BYTES_PER_WORK: usize = 256;
 
 /// What is left of the limits while one template is resolved. Shared by reference through the evaluator.
 pub(super) struct Budget {
@@ -55,6 +56,7 @@ impl Budget {
 
     /// Pays for text or values made on the way; before they are made.
     pub(super) fn make(&self, bytes: usize) -> Result<(), Reason> {
+        self.scan(bytes)?;
         let left = self.made.get().checked_sub(bytes);
         self.made.set(left.ok_or_else(|| {
             Reason::new(format!("it makes more than {} MiB on the way", MAX_MADE_BYTES >> 20))

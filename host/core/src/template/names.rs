@@ -83,7 +83,8 @@ impl<'o> Names<'o> {
     /// Whether a text names something of the run: what tells a template from code that has braces too.
     pub(super) fn any(&self) -> bool {
         let References { steps, deferred, input, secrets, .. } = &self.references;
-        *input || !(steps.is_empty() && deferred.is_empty() && secrets.is_empty())
+        *input
+            || !(steps.is_empty() && deferred.is_empty() && secrets.is_empty())
             || self.slots.extras.iter().any(|name| self.roots.contains(&name.as_str()))
     }
 }

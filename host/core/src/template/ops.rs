@@ -39,7 +39,9 @@ impl Num {
     /// The number as a value; one that JSON or 64 bits can not carry is an error.
     pub(super) fn made<'a>(self) -> Made<'a> {
         let number = match self {
-            Self::Int(int) => i64::try_from(int).map(Number::from).or(u64::try_from(int).map(Number::from)).ok(),
+            Self::Int(int) => {
+                i64::try_from(int).map(Number::from).or(u64::try_from(int).map(Number::from)).ok()
+            }
             Self::Float(float) => Number::from_f64(float),
         };
         number.map(Val::Number).ok_or_else(|| Reason::new("the result is no number of 64 bits"))
@@ -88,7 +90,8 @@ pub(super) fn math<'a>(op: Math, left: Val<'a>, right: Val<'a>, budget: &Budget)
         (Math::Multiply, Val::Text(text), Val::Number(count))
         | (Math::Multiply, Val::Number(count), Val::Text(text)) => repeat(&text, &count, budget),
         (op, a, b) => {
-            let reason = Reason::new(format!("`{}` does not work on {} and {}", op.symbol(), a.kind(), b.kind()));
+            let reason =
+                Reason::new(format!("`{}` does not work on {} and {}", op.symbol(), a.kind(), b.kind()));
             Err(match (op, &a, &b) {
                 (Math::Add, Val::Text(_), _) | (Math::Add, _, Val::Text(_)) => {
                     reason.hint("`~` joins values as text; `| int` and `| float` make numbers of text")
@@ -164,7 +167,12 @@ pub(super) fn negate<'a>(value: Val<'a>) -> Made<'a> {
 }
 
 /// One comparison of two values that are there.
-pub(super) fn holds(op: Comparison, left: &Val<'_>, right: &Val<'_>, budget: &Budget) -> Result<bool, Reason> {
+pub(super) fn holds(
+    op: Comparison,
+    left: &Val<'_>,
+    right: &Val<'_>,
+    budget: &Budget,
+) -> Result<bool, Reason> {
     Ok(match op {
         Comparison::Equal => equal(left, right, budget)?,
         Comparison::NotEqual => !equal(left, right, budget)?,

@@ -69,7 +69,11 @@ fn check(template: Value, expected: Value) {
 #[track_caller]
 fn check_error(template: Value, reason: &str, hint: &str) {
     let error = world().resolve(&template).unwrap_err();
-    assert_eq!((error.reason.as_str(), error.hint.as_deref().unwrap_or_default()), (reason, hint), "{template}");
+    assert_eq!(
+        (error.reason.as_str(), error.hint.as_deref().unwrap_or_default()),
+        (reason, hint),
+        "{template}"
+    );
 }
 
 #[track_caller]
@@ -90,7 +94,10 @@ fn a_whole_expression_keeps_its_type() {
     check(json!("{{ steps.empty }}"), json!([]));
     check(json!("{{ 1.0 }}"), json!(1.0));
     check(json!("{{ input['a.b'] }}"), json!(1));
-    check(json!({"deep": [{"x": "{{ steps.fetch.body.items[-1].n }}"}, 1]}), json!({"deep": [{"x": "b"}, 1]}));
+    check(
+        json!({"deep": [{"x": "{{ steps.fetch.body.items[-1].n }}"}, 1]}),
+        json!({"deep": [{"x": "b"}, 1]}),
+    );
 }
 
 #[test]
@@ -138,7 +145,11 @@ fn what_is_not_there_is_said_with_what_is() {
     check_error(json!("{{ steps.fetch.headers.x }}"), "`steps.fetch.headers` has no `x`; it is empty", "");
     check_error(json!("{{ steps.empty[2] }}"), "`steps.empty` has 0 items, none at 2", "");
     check_error(json!("{{ input.name.x }}"), "`input.name` is a string, it has no `x`", "");
-    check_error(json!("{{ input.list.length }}"), "`input.list` is a list, it has no `length`", "`length` is a filter: write `| length`");
+    check_error(
+        json!("{{ input.list.length }}"),
+        "`input.list` is a list, it has no `length`",
+        "`length` is a filter: write `| length`",
+    );
     check_error(
         json!("{{ steps.other.x }}"),
         "step `other` has no output: it did not run",
@@ -154,7 +165,10 @@ fn a_failure_says_where_and_what() {
     let error = world().resolve(&json!("{{ input.x }}")).unwrap_err();
     assert!(error.to_string().starts_with("`{{ input.x }}` gives no value: `input` has no `x`"), "{error}");
     let error = world().resolve(&json!({"a": {"$from": {"step": "fetch"}, "path": "$.x"}})).unwrap_err();
-    assert_eq!((error.path.as_str(), error.expression.as_str()), ("a", r#"{"$from":{"step":"fetch"},"path":"$.x"}"#));
+    assert_eq!(
+        (error.path.as_str(), error.expression.as_str()),
+        ("a", r#"{"$from":{"step":"fetch"},"path":"$.x"}"#)
+    );
 }
 
 #[test]
@@ -175,7 +189,13 @@ fn all_problems_are_found_at_once() {
 
 #[test]
 fn references_must_stand_in_the_text() {
-    for text in ["{{ steps[input.x] }}", "{{ steps | length }}", "{{ steps[0] }}", "{{ {'a': steps} }}", "{{ secret }}"] {
+    for text in [
+        "{{ steps[input.x] }}",
+        "{{ steps | length }}",
+        "{{ steps[0] }}",
+        "{{ {'a': steps} }}",
+        "{{ secret }}",
+    ] {
         check_problem(json!(text), "dynamic_reference", "");
     }
     check(json!("{{ steps['fetch']['body'].items[input.list[1]].n }}"), json!("b"));
@@ -202,7 +222,8 @@ fn references_are_collected_with_their_places() {
 
 #[test]
 fn deferred_keys_stay_as_they_are_but_count() {
-    let template = json!({"items": "{{ input.list }}", "body": [{"url": "{{ steps.fetch.x }}{{ item }}{{ ( }}"}]});
+    let template =
+        json!({"items": "{{ input.list }}", "body": [{"url": "{{ steps.fetch.x }}{{ item }}{{ ( }}"}]});
     let options = Options { deferred: &["body".to_owned()], ..Options::default() };
     let compiled = Template::compile(&template, &options).unwrap();
     assert_eq!(compiled.references().deferred["fetch"], ["body[0].url"]);
@@ -230,9 +251,12 @@ fn literal_keys_pass_unless_they_hold_a_template() {
 
 #[test]
 fn conditions_take_an_expression_with_or_without_braces() {
-    for (text, expected) in
-        [("{{ input.id > 3 }}", true), ("input.id > 7", false), ("input.name", true), ("not input.list", false)]
-    {
+    for (text, expected) in [
+        ("{{ input.id > 3 }}", true),
+        ("input.id > 7", false),
+        ("input.name", true),
+        ("not input.list", false),
+    ] {
         let value = Template::compile_condition(text).unwrap().resolve(&world().scope()).unwrap();
         assert_eq!(truthy(value.value()), expected, "{text}");
     }

@@ -18,7 +18,9 @@ pub(super) fn split(text: &str) -> Result<Vec<Piece<'_>>, Fault> {
     while let Some((before, after)) = rest.split_once("{{") {
         plain(before, &mut pieces)?;
         let Some(end) = end_of_expression(after) else {
-            return Err(Fault::syntax("`{{` without its `}}`").hint("write `{{ '{{' }}` for the two characters"));
+            return Err(
+                Fault::syntax("`{{` without its `}}`").hint("write `{{ '{{' }}` for the two characters")
+            );
         };
         let (inner, after) = after.split_at_checked(end).unwrap_or((after, ""));
         pieces.push(Piece::Expression(expression(inner)?));
@@ -33,9 +35,8 @@ fn plain<'t>(text: &'t str, pieces: &mut Vec<Piece<'t>>) -> Result<(), Fault> {
         return Ok(());
     }
     if text.split_once("{%").is_some_and(|(_, after)| after.contains("%}")) {
-        return Err(Fault::new("template_block", "`{% … %}` is not supported beside `{{ … }}`").hint(
-            "use `{{ a if b else c }}` and filters; write `{{ '{%' }}` for the two characters",
-        ));
+        return Err(Fault::new("template_block", "`{% … %}` is not supported beside `{{ … }}`")
+            .hint("use `{{ a if b else c }}` and filters; write `{{ '{%' }}` for the two characters"));
     }
     pieces.push(Piece::Text(text));
     Ok(())
@@ -48,8 +49,11 @@ fn expression(inner: &str) -> Result<&str, Fault> {
     }
     let inner = inner.trim();
     if inner.len() > MAX_EXPRESSION_BYTES {
-        return Err(Fault::new("template_too_big", format!("an expression is over {MAX_EXPRESSION_BYTES} bytes"))
-            .hint("do it in a step, such as `inline_code`"));
+        return Err(Fault::new(
+            "template_too_big",
+            format!("an expression is over {MAX_EXPRESSION_BYTES} bytes"),
+        )
+        .hint("do it in a step, such as `inline_code`"));
     }
     if inner.is_empty() {
         return Err(Fault::syntax("`{{ }}` is empty").hint("write `{{ '{{' }}` for the two characters"));

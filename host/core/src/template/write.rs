@@ -99,7 +99,12 @@ impl<'b> Pen<'b> {
     }
 
     /// A whole document as the text that it is; its tree is never made.
-    pub(super) fn raw<S: Serializer>(&self, json: &Json, depth: usize, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn raw<S: Serializer>(
+        &self,
+        json: &Json,
+        depth: usize,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         self.pay(json.len())?;
         self.budget.scan(json.len()).map_err(|reason| self.stop::<S::Error>(reason))?;
         if depth > 0 && depth + nesting(json.text()) > MAX_RESULT_DEPTH {

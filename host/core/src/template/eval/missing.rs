@@ -37,7 +37,8 @@ pub(super) fn root(eval: &Eval<'_>, root: Root) -> Reason {
             let name = eval.slots.extra(slot);
             let known = eval.scope.extra.iter().map(|(name, _)| *name).chain(["input", "steps"]);
             let known: Vec<_> = known.collect();
-            Reason::new(format!("there is no `{}` here", shorten(name))).hint(format!("there is {}", listed(&known, 0)))
+            Reason::new(format!("there is no `{}` here", shorten(name)))
+                .hint(format!("there is {}", listed(&known, 0)))
         }
         Root::Step(slot) => {
             let id = eval.slots.step(slot);
@@ -77,7 +78,9 @@ pub(super) fn key(of: &str, value: &Val<'_>, key: &Key) -> Reason {
                 None => reason,
             }
         }
-        (other, Key::Index(index)) => Reason::new(format!("{of} is {}, it has no item {index}", other.kind())),
+        (other, Key::Index(index)) => {
+            Reason::new(format!("{of} is {}, it has no item {index}", other.kind()))
+        }
         (other, Key::Name(name)) => {
             let reason = Reason::new(format!("{of} is {}, it has no `{}`", other.kind(), shorten(name)));
             if FILTERS.iter().any(|filter| filter.name == &**name) {

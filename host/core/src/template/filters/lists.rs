@@ -136,7 +136,8 @@ pub(super) fn sorted<'a>(
     key: impl Fn(&Val<'a>) -> Val<'a>,
 ) -> Result<Vec<(Val<'a>, Val<'a>)>, Reason> {
     pay_for_items(items.len().saturating_mul(2), budget)?;
-    let keyed = items.into_iter().map(|item| Ok((folded(key(&item).there()?, case_sensitive, budget)?, item)));
+    let keyed =
+        items.into_iter().map(|item| Ok((folded(key(&item).there()?, case_sensitive, budget)?, item)));
     let mut keyed = keyed.collect::<Result<Vec<_>, Reason>>()?;
     let mut failed = None;
     keyed.sort_by(|(a, _), (b, _)| {
@@ -165,7 +166,7 @@ pub(super) fn groupby<'a>(value: Val<'a>, args: &mut Values<'a>, budget: &Budget
     };
     let mut groups: Vec<(Val<'a>, Vec<Val<'a>>)> = Vec::new();
     let mut last: Option<Val<'a>> = None;
-    for (folded, item) in sorted(value.into_items(budget)?, case_sensitive, false, budget, &key)? {
+    for (folded, item) in sorted(value.into_items(budget)?, case_sensitive, false, budget, key)? {
         let same = match &last {
             Some(last) => ops::equal(last, &folded, budget)?,
             None => false,

@@ -34,9 +34,8 @@ pub(super) fn dictsort<'a>(value: Val<'a>, args: &mut Values<'a>, budget: &Budge
     };
     let reverse = args.flag(2)?;
     let pairs = items(value, args, budget)?.into_items(budget)?;
-    let sorted = lists::sorted(pairs, case_sensitive, reverse, budget, |pair| {
-        pair.item(by).unwrap_or(Val::Null)
-    })?;
+    let sorted =
+        lists::sorted(pairs, case_sensitive, reverse, budget, |pair| pair.item(by).unwrap_or(Val::Null))?;
     Ok(Val::from(sorted.into_iter().map(|(_, pair)| pair).collect::<Vec<_>>()))
 }
 
@@ -48,6 +47,7 @@ pub(super) fn merge<'a>(value: Val<'a>, args: &mut Values<'a>, budget: &Budget) 
         budget.make(key.len())?;
         merged.insert((*key).to_owned(), value);
     }
-    let entries = merged.into_iter().map(|(key, value)| (crate::template::value::Text::Shared(key.into()), value));
+    let entries =
+        merged.into_iter().map(|(key, value)| (crate::template::value::Text::Shared(key.into()), value));
     Ok(Val::map(entries.collect()))
 }

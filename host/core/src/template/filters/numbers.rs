@@ -83,7 +83,11 @@ pub(super) fn round<'a>(value: Val<'a>, args: &mut Values<'a>, _: &Budget) -> Ma
         Num::Float(float) if digits >= 0 && matches!(method.as_deref(), None | Some("common")) => {
             // Through the decimal text: `2.675 * 100` is 267.49999999999994, while its text says what is meant.
             let places = usize::try_from(digits).unwrap_or_default();
-            let rounded = if digits == 0 { float.round() } else { format!("{float:.places$}").parse().unwrap_or(float) };
+            let rounded = if digits == 0 {
+                float.round()
+            } else {
+                format!("{float:.places$}").parse().unwrap_or(float)
+            };
             Num::Float(rounded).made()
         }
         number => {

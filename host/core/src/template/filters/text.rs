@@ -54,7 +54,7 @@ pub(super) fn trim<'a>(value: Val<'a>, args: &mut Values<'a>, budget: &Budget) -
     let text = paid(value, 1, budget)?;
     let Some(chars) = args.text(0)? else { return Ok(Val::from(text.trim().to_owned())) };
     // Each character of the text may be compared with each of these.
-    budget.work(chars.len().saturating_mul(1 + text.len() / 64))?;
+    budget.scan(chars.len().saturating_mul(text.len()))?;
     let chars: Vec<char> = chars.chars().collect();
     Ok(Val::from(text.trim_matches(chars.as_slice()).to_owned()))
 }
@@ -117,7 +117,9 @@ fn encoded(text: &str, budget: &Budget) -> Result<String, Reason> {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte))
+            }
             _ => {
                 let _ = write!(encoded, "%{byte:02X}");
             }

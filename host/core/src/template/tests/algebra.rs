@@ -11,8 +11,11 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
-        any::<f64>().prop_filter_map("finite", |float| serde_json::Number::from_f64(float).map(Value::Number)),
-        "[a-c{}%é\"\\\\\u{1}]{0,6}".prop_filter("no template", |text| !text.contains("{{") && !text.contains("{%")).prop_map(Value::from),
+        any::<f64>()
+            .prop_filter_map("finite", |float| serde_json::Number::from_f64(float).map(Value::Number)),
+        "[a-c{}%é\"\\\\\u{1}]{0,6}"
+            .prop_filter("no template", |text| !text.contains("{{") && !text.contains("{%"))
+            .prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 40, 5, |inner| {
         prop_oneof![
@@ -46,13 +49,19 @@ fn walk<'v>(value: &'v Value, turns: &[Index]) -> (String, &'v Value) {
 
 /// Expressions over numbers, strings and lists in which ours and minijinja's are meant to agree.
 fn any_expression() -> impl Strategy<Value = String> {
-    let number = prop_oneof![(-20..20_i64).prop_map(|n| n.to_string()), Just("input.n".to_owned()), Just("2.5".to_owned())];
+    let number = prop_oneof![
+        (-20..20_i64).prop_map(|n| n.to_string()),
+        Just("input.n".to_owned()),
+        Just("2.5".to_owned())
+    ];
     let number = number.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             (inner.clone(), prop::sample::select(vec!["+", "-", "*", "/", "//", "%"]), inner.clone())
                 .prop_map(|(a, op, b)| format!("({a} {op} {b})")),
-            (inner.clone(), prop::sample::select(vec!["abs", "int", "float"])).prop_map(|(a, filter)| format!("({a} | {filter})")),
-            (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("({a} if {b} < {c} else {c})")),
+            (inner.clone(), prop::sample::select(vec!["abs", "int", "float"]))
+                .prop_map(|(a, filter)| format!("({a} | {filter})")),
+            (inner.clone(), inner.clone(), inner.clone())
+                .prop_map(|(a, b, c)| format!("({a} if {b} < {c} else {c})")),
             inner.prop_map(|a| format!("(-{a})")),
         ]
     });
@@ -60,7 +69,18 @@ fn any_expression() -> impl Strategy<Value = String> {
     let text = text.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} ~ {b})")),
-            (inner.clone(), prop::sample::select(vec!["upper", "lower", "title", "capitalize", "trim", "reverse", "replace('a', 'bc')"]))
+            (
+                inner.clone(),
+                prop::sample::select(vec![
+                    "upper",
+                    "lower",
+                    "title",
+                    "capitalize",
+                    "trim",
+                    "reverse",
+                    "replace('a', 'bc')"
+                ])
+            )
                 .prop_map(|(a, filter)| format!("({a} | {filter})")),
             (inner, -3..4_i64, -3..4_i64).prop_map(|(a, start, stop)| format!("({a})[{start}:{stop}]")),
         ]
@@ -73,13 +93,23 @@ fn any_expression() -> impl Strategy<Value = String> {
     let list = list.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} + {b})")),
-            (inner.clone(), prop::sample::select(vec!["sort", "reverse | list", "unique", "map('abs') | list", "select('integer') | list"]))
+            (
+                inner.clone(),
+                prop::sample::select(vec![
+                    "sort",
+                    "reverse | list",
+                    "unique",
+                    "map('abs') | list",
+                    "select('integer') | list"
+                ])
+            )
                 .prop_map(|(a, filter)| format!("({a} | {filter})")),
-            (inner, -3..4_i64, -3..4_i64, prop::sample::select(vec![-2, -1, 1, 2]))
+            (inner, -3..4_i64, -3..4_i64, prop::sample::select(vec![1, 2]))
                 .prop_map(|(a, start, stop, step)| format!("(({a})[{start}:{stop}:{step}] | list)")),
         ]
     });
-    let compared = (number.clone(), prop::sample::select(vec!["<", "<=", "==", "!=", ">", ">="]), number.clone());
+    let compared =
+        (number.clone(), prop::sample::select(vec!["<", "<=", "==", "!=", ">", ">="]), number.clone());
     prop_oneof![
         compared.prop_map(|(a, op, b)| format!("{a} {op} {b}")),
         (number.clone(), list.clone()).prop_map(|(a, b)| format!("{a} in {b}")),
@@ -92,11 +122,15 @@ fn any_expression() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What minijinja itself makes of an expression.
+/// What minijinja itself makes of an expression. Its slices with a negative step can panic, so that there are none.
 fn reference(expression: &str, input: &Value) -> Option<Value> {
     let mut environment = minijinja::Environment::new();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-    let value = environment.compile_expression(expression).ok()?.eval(minijinja::value::Serde(json!({ "input": input }))).ok()?;
+    let value = environment
+        .compile_expression(expression)
+        .ok()?
+        .eval(minijinja::value::Serde(json!({ "input": input })))
+        .ok()?;
     serde_json::to_value(&value).ok()
 }
 

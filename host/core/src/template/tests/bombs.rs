@@ -13,14 +13,15 @@ fn large() -> World {
 #[track_caller]
 fn stops(expression: &str) {
     let error = soon(|| large().resolve(&json!(format!("{{{{ {expression} }}}}"))).unwrap_err());
-    let bounds = ["it takes more than", "it makes more than", "the result is over", "the result is no number"];
+    let bounds =
+        ["it takes more than", "it makes more than", "the result is over", "the result is no number"];
     assert!(bounds.iter().any(|bound| error.reason.contains(bound)), "{expression}: {error:.300}");
 }
 
 #[test]
 fn growing_values_are_stopped() {
     stops("range(10**9)");
-    stops("range(-10**18, 10**18)");
+    stops("range(0 - 10**18, 10**18)");
     stops("'x' * 10**9");
     stops("input.text * 10**6");
     stops("10**9 * 'x'");
@@ -30,7 +31,7 @@ fn growing_values_are_stopped() {
     stops("input.text | replace('', input.text)");
     stops("input.text | replace('x', 'xy' * 100)");
     stops("input.list | join(input.text)");
-    stops("input.list | map('replace', '0', input.text) | list");
+    stops("input.list | map('string') | map('replace', '0', input.text) | list");
     stops("input.list | map('string') | map('replace', '1', input.text)");
     stops("input.text | list | map('upper') | join(input.text)");
     stops("input.json | fromjson");
@@ -95,7 +96,8 @@ fn paths_that_multiply_are_refused() {
 
 #[test]
 fn a_path_pays_for_what_it_looks_at() {
-    let world = World::new(json!([]), json!({"a": (0..200_000).map(|n| json!({"n": n})).collect::<Vec<_>>()}));
+    let world =
+        World::new(json!([]), json!({"a": (0..200_000).map(|n| json!({"n": n})).collect::<Vec<_>>()}));
     let template = Value::from(vec![json!({"$from": {"step": "a"}, "path": "$..*"}); 100]);
     let error = soon(|| world.resolve(&template).unwrap_err());
     assert!(error.reason.starts_with("it takes more than"), "{}", error.reason);
@@ -104,7 +106,16 @@ fn a_path_pays_for_what_it_looks_at() {
 #[test]
 fn texts_that_nest_do_not_reach_the_stacks_end() {
     on_small_stack(|| {
-        for (one, last) in [("(", "1"), ("[", ""), ("-", "1"), ("not ", "1"), ("1 if 1 else ", "1"), ("{1:", "1"), ("a[", "1"), ("'a'|map(", "")] {
+        for (one, last) in [
+            ("(", "1"),
+            ("[", ""),
+            ("-", "1"),
+            ("not ", "1"),
+            ("1 if 1 else ", "1"),
+            ("{1:", "1"),
+            ("a[", "1"),
+            ("'a'|map(", ""),
+        ] {
             for count in [100, 400, 990, 5_000] {
                 let text = format!("{{{{ {}{last} }}}}", one.repeat(count));
                 let _ = soon(|| Template::compile(&json!(text), &Options::default()).is_ok());
@@ -123,7 +134,8 @@ fn texts_that_nest_do_not_reach_the_stacks_end() {
 
 #[test]
 fn messages_are_bounded() {
-    let keys: serde_json::Map<String, Value> = (0..10_000).map(|n| (format!("{n}{}", "k".repeat(1_000)), json!(n))).collect();
+    let keys: serde_json::Map<String, Value> =
+        (0..10_000).map(|n| (format!("{n}{}", "k".repeat(1_000)), json!(n))).collect();
     let world = World::new(Value::Object(keys), json!({}));
     let error = world.resolve(&json!("{{ input.nope }}")).unwrap_err();
     assert!(error.reason.len() < 4_000, "{}", error.reason.len());

@@ -15,7 +15,8 @@ fn fails(expression: &str, reason: &str) {
 
 #[track_caller]
 fn refused(expression: &str, code: &str, hint: &str) {
-    let problems = Template::compile(&json!(format!("{{{{ {expression} }}}}")), &Options::default()).unwrap_err();
+    let problems =
+        Template::compile(&json!(format!("{{{{ {expression} }}}}")), &Options::default()).unwrap_err();
     let problem = &problems[0];
     assert_eq!((problem.code, problem.hint.as_deref().unwrap_or_default()), (code, hint), "{expression}");
 }
@@ -156,7 +157,10 @@ fn list_filters_work() {
     gives("input.list | sort", json!([1, 2, 3]));
     gives("['b', 'A', 'a'] | sort", json!(["A", "a", "b"]));
     gives("['b', 'A', 'a'] | sort(case_sensitive=true, reverse=true)", json!(["b", "a", "A"]));
-    gives("steps.fetch.body.items | sort(attribute='n', reverse=true) | map(attribute='n')", json!(["b", "a"]));
+    gives(
+        "steps.fetch.body.items | sort(attribute='n', reverse=true) | map(attribute='n')",
+        json!(["b", "a"]),
+    );
     gives("input.list | reverse", json!([2, 1, 3]));
     gives("input.list | join('-')", json!("3-1-2"));
     gives("steps.fetch.body.items | join(', ', attribute='n')", json!("a, b"));
@@ -171,7 +175,10 @@ fn list_filters_work() {
     gives("steps.fetch.body.items | selectattr('n', '==', 'b') | map(attribute='n') | first", json!("b"));
     gives("[{'a': 1}, {'b': 1}] | rejectattr('a', 'defined')", json!([{"b": 1}]));
     gives("[{'a': 1}, {'b': 1}] | selectattr('a')", json!([{"a": 1}]));
-    gives("[{'k': 'x', 'v': 1}, {'k': 'y', 'v': 2}, {'k': 'X', 'v': 3}] | groupby('k') | map('last') | map('length')", json!([2, 1]));
+    gives(
+        "[{'k': 'x', 'v': 1}, {'k': 'y', 'v': 2}, {'k': 'X', 'v': 3}] | groupby('k') | map('last') | map('length')",
+        json!([2, 1]),
+    );
     gives("range(3)", json!([0, 1, 2]));
     gives("range(5, 0, -2)", json!([5, 3, 1]));
     gives("range(3, 1)", json!([]));
@@ -197,7 +204,10 @@ fn map_and_json_filters_work() {
 #[test]
 fn tests_tell_types() {
     gives("[1, 1.5, 'a', none, true, [], {}] | select('number') | list", json!([1, 1.5]));
-    gives("1 is integer and 1.5 is float and 'a' is string and none is none and true is boolean", json!(true));
+    gives(
+        "1 is integer and 1.5 is float and 'a' is string and none is none and true is boolean",
+        json!(true),
+    );
     gives("[] is sequence and {} is mapping and 'a' is iterable and [] is empty", json!(true));
     gives("4 is even and 3 is odd and 9 is divisibleby(3) and 9 is divisibleby 3", json!(true));
     gives("'abc' is startingwith('ab') and 'abc' is endingwith 'c'", json!(true));
