@@ -17,7 +17,9 @@ mod yaml;
 
 pub use document::Document;
 pub use node::{MAX_DEPTH, MAX_NODES, MAX_TEXT_BYTES};
-pub use submission::{FlowRef, MAX_IDEMPOTENCY_KEY_BYTES, MAX_SUBMISSION_BYTES, Submission, parse_submission};
+pub use submission::{
+    FlowRef, MAX_IDEMPOTENCY_KEY_BYTES, MAX_SUBMISSION_BYTES, Submission, parse_submission,
+};
 
 pub(crate) use node::{Node, join};
 
@@ -77,7 +79,13 @@ impl Parsed {
     fn from_node(root: Node, prefix: &'static str, mut problems: Problems) -> Self {
         keys::check(&root, prefix, &mut problems);
         let decoded = flow::decode(&root, prefix, &mut problems);
-        Self { flow: decoded.flow, spans: Spans { root, prefix }, problems, unread: decoded.unread, places: decoded.places }
+        Self {
+            flow: decoded.flow,
+            spans: Spans { root, prefix },
+            problems,
+            unread: decoded.unread,
+            places: decoded.places,
+        }
     }
 }
 
@@ -131,7 +139,9 @@ fn read(text: &str, format: Format, bytes_max: usize) -> Result<(Node, Problems)
 fn read_any(text: &str, format: Format, bytes_max: usize, problems: &mut Problems) -> Option<Node> {
     if text.len() > bytes_max {
         let message = format!("the text has {} bytes, the limit is {bytes_max}", text.len());
-        problems.add("", Position::START, "too_large", message).hint("keep large data out of the flow: pass it as input");
+        problems
+            .add("", Position::START, "too_large", message)
+            .hint("keep large data out of the flow: pass it as input");
         return None;
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -147,7 +157,8 @@ fn too_deep(problems: &mut Problems, at: Position) {
 }
 
 fn too_large(problems: &mut Problems, at: Position) {
-    let message = format!("more than {MAX_NODES} values or {MAX_TEXT_BYTES} bytes of text, aliases written out");
+    let message =
+        format!("more than {MAX_NODES} values or {MAX_TEXT_BYTES} bytes of text, aliases written out");
     problems.add("", at, "too_large", message).hint("keep large data out of the flow: pass it as input");
 }
 

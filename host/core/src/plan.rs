@@ -22,7 +22,7 @@ use crate::{
     flow::Step,
     parse::{Parsed, join},
     problem::{Problem, Problems},
-    schema::Schema,
+    schema::{InvalidSchema, Schema, SchemaError},
 };
 
 mod bits;
@@ -90,7 +90,11 @@ impl Plan {
     /// reading included, in the order of the text.
     pub fn build(parsed: Parsed, catalog: &Catalog) -> Result<Self, Vec<Problem>> {
         let find = |kind: &str| catalog.types.get(kind);
-        let types = Types { find: &find, names: catalog.types.keys().map(String::as_str).collect(), folders: &catalog.folders };
+        let types = Types {
+            find: &find,
+            names: catalog.types.keys().map(String::as_str).collect(),
+            folders: &catalog.folders,
+        };
         Builder::new(parsed, types, true).build()
     }
 
@@ -113,7 +117,7 @@ impl Plan {
         if errors.is_empty() {
             return Ok(());
         }
-        let problem = |error: crate::schema::SchemaError| Problem {
+        let problem = |error: SchemaError| Problem {
             path: join("input", &error.path),
             line: 0,
             column: 0,
@@ -124,6 +128,8 @@ impl Plan {
         Err(errors.into_iter().map(problem).collect())
     }
 }
+
+const SCHEMA_TYPES: &str = "types are `object`, `array`, `string`, `number`, `integer`, `boolean` and `null`";
 
 /// What is known of a flow while it is checked.
 struct Builder<'t> {
@@ -148,7 +154,8 @@ struct Draft {
 impl<'t> Builder<'t> {
     fn new(mut parsed: Parsed, types: Types<'t>, thorough: bool) -> Self {
         let problems = std::mem::take(&mut parsed.problems);
-        let by_id = parsed.flow.steps.keys().enumerate().map(|(index, id)| (id.as_str().to_owned(), index)).collect();
+        let by_id =
+            parsed.flow.steps.keys().enumerate().map(|(index, id)| (id.as_str().to_owned(), index)).collect();
         Self { parsed, types, problems, thorough, by_id, schemas: HashMap::new() }
     }
 
@@ -166,23 +173,33 @@ impl<'t> Builder<'t> {
         let flow = self.parsed.flow;
         let digest = flow.digest();
         let graphed = drafts.into_iter().zip(graph.dependents).zip(ancestors);
-        let steps = flow.steps.values().zip(graphed).filter_map(|(step, ((draft, dependents), ancestors))| {
-            Some(PlannedStep {
-                step: step.clone(),
-                config: draft.config?,
-                condition: draft.condition,
-                needs: draft.needs,
-                dependents,
-                ancestors,
-            })
-        });
+        let steps =
+            flow.steps.values().zip(graphed).filter_map(|(step, ((draft, dependents), ancestors))| {
+                Some(PlannedStep {
+                    step: step.clone(),
+                    config: draft.config?,
+                    condition: draft.condition,
+                    needs: draft.needs,
+                    dependents,
+                    ancestors,
+                })
+            });
         let steps = steps.collect();
         Ok(Plan { digest, steps, output, warnings, input, by_id: self.by_id, flow })
     }
 
     fn input(&mut self) -> Option<Schema> {
         let schema = Schema::compile(self.parsed.flow.input.as_ref()?);
-        schema.map_err(|error| self.report(&join("input", &error.path), "schema_invalid", error.message)).ok()
+        let refuse = |error: InvalidSchema| {
+            let hint = error
+                .path
+                .rsplit('.')
+                .next()
+                .is_some_and(|key| key == "type")
+                .then(|| SCHEMA_TYPES.to_owned());
+            self.report_with(&join("input", &error.path), "schema_invalid", error.message, || hint);
+        };
+        schema.map_err(refuse).ok()
     }
 
     fn step(&mut self, index: usize) -> Draft {
@@ -195,7 +212,7 @@ impl<'t> Builder<'t> {
         let condition = self.condition(index, &step, &path);
         let mut needs = self.after(index, &step, &path);
         for template in config.iter().chain(&condition) {
-            needs.extend(self.needs_of(template));
+            needs.extend(self.needs_of(template, index));
         }
         needs.sort();
         needs.dedup();

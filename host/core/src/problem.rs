@@ -243,7 +243,14 @@ mod tests {
 
     #[test]
     fn shows_its_place_where_there_is_one() {
-        let at = |line| Problem { path: String::new(), line, column: 7, code: "x", message: "no".to_owned(), hint: None };
+        let at = |line| Problem {
+            path: String::new(),
+            line,
+            column: 7,
+            code: "x",
+            message: "no".to_owned(),
+            hint: None,
+        };
         assert_eq!(at(3).to_string(), "3:7: no");
         assert_eq!(at(0).to_string(), "no");
     }

@@ -6,7 +6,9 @@
 
 use std::fmt::Write as _;
 
-use jsonschema::{Draft, PatternOptions, Validator, ValidationError, error::ValidationErrorKind, paths::Location};
+use jsonschema::{
+    Draft, PatternOptions, ValidationError, Validator, error::ValidationErrorKind, paths::Location,
+};
 use serde_json::Value;
 
 use crate::problem::shorten;
@@ -61,8 +63,10 @@ impl Schema {
     /// Compiles a schema. Refuses one that refers outside itself, or that would cost too much to check with.
     pub fn compile(schema: &Value) -> Result<Self, InvalidSchema> {
         let cost = Cost::of(schema)?;
-        let patterns = PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
-        let options = jsonschema::options().with_draft(Draft::Draft202012).offline().with_pattern_options(patterns);
+        let patterns =
+            PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES);
+        let options =
+            jsonschema::options().with_draft(Draft::Draft202012).offline().with_pattern_options(patterns);
         let validator = options.build(schema).map_err(|error| InvalidSchema {
             path: path_of(error.instance_path(), schema),
             message: message(&error),
@@ -94,7 +98,12 @@ impl std::fmt::Debug for Schema {
 }
 
 fn whole(message: &str) -> SchemaError {
-    SchemaError { path: String::new(), message: message.to_owned(), kind: SchemaErrorKind::Other, conditional: false }
+    SchemaError {
+        path: String::new(),
+        message: message.to_owned(),
+        kind: SchemaErrorKind::Other,
+        conditional: false,
+    }
 }
 
 /// One error of the library as one of ours for each key that it is about.
@@ -102,7 +111,10 @@ fn errors(error: &ValidationError<'_>, value: &Value) -> Vec<SchemaError> {
     let path = path_of(error.instance_path(), value);
     let conditional = error.evaluation_path().segments().any(|segment| {
         let keyword = segment.to_string();
-        matches!(keyword.as_str(), "if" | "then" | "else" | "anyOf" | "oneOf" | "not" | "dependentSchemas" | "dependentRequired")
+        matches!(
+            keyword.as_str(),
+            "if" | "then" | "else" | "anyOf" | "oneOf" | "not" | "dependentSchemas" | "dependentRequired"
+        )
     });
     let one = |path, message, kind| SchemaError { path, message, kind, conditional };
     match error.kind() {

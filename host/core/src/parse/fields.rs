@@ -25,7 +25,8 @@ impl<'n, 'p> Fields<'n, 'p> {
         problems: &mut Problems,
     ) -> Option<Self> {
         let Kind::Object(entries) = &node.kind else {
-            let message = format!("expected a mapping of {}, found {}", listed(known.iter().copied()), node.what());
+            let message =
+                format!("expected a mapping of {}, found {}", listed(known.iter().copied()), node.what());
             problems.add(path, node.at, "wrong_type", message);
             return None;
         };
@@ -49,7 +50,12 @@ impl<'n, 'p> Fields<'n, 'p> {
     }
 
     /// The value of a key that must be there.
-    pub(crate) fn need<'s>(&'s self, key: &'static str, hint: &str, problems: &mut Problems) -> Option<Field<'n, 's>> {
+    pub(crate) fn need<'s>(
+        &'s self,
+        key: &'static str,
+        hint: &str,
+        problems: &mut Problems,
+    ) -> Option<Field<'n, 's>> {
         let field = self.get(key);
         if field.is_none() {
             problems.add(self.path, self.node.at, "missing_key", format!("`{key}` is missing")).hint(hint);
@@ -96,11 +102,18 @@ impl<'n> Field<'n, '_> {
     }
 }
 
-fn unknown_key(path: &Path<'_>, key: &str, at: crate::problem::Position, known: &[&'static str], problems: &mut Problems) {
+fn unknown_key(
+    path: &Path<'_>,
+    key: &str,
+    at: crate::problem::Position,
+    known: &[&'static str],
+    problems: &mut Problems,
+) {
     let message = format!("unknown key `{}`", shorten(key));
-    let hint = match nearest(key, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known keys here: {}", listed(known.iter().copied())),
-    };
-    problems.add(path.key(key), at, "unknown_key", message).hint(hint);
+    problems.add(path.key(key), at, "unknown_key", message).hint_with(|| {
+        Some(match nearest(key, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known keys here: {}", listed(known.iter().copied())),
+        })
+    });
 }

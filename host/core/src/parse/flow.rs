@@ -10,13 +10,14 @@ use super::{
 use crate::{
     Flow, StepId,
     flow::{LimitsPatch, MAX_STEPS, Step},
-    problem::{Problems, shorten},
+    problem::{Position, Problems, shorten},
 };
 
 mod policy;
 
 const FLOW_KEYS: [&str; 6] = ["name", "description", "input", "steps", "output", "limits"];
-const STEP_KEYS: [&str; 9] = ["id", "type", "config", "after", "if", "timeout", "retry", "on_error", "limits"];
+const STEP_KEYS: [&str; 9] =
+    ["id", "type", "config", "after", "if", "timeout", "retry", "on_error", "limits"];
 
 /// The longest name of a flow, in characters. Names stand in lists and addresses.
 pub(super) const MAX_NAME_CHARS: usize = 128;
@@ -64,7 +65,8 @@ fn name(field: Field<'_, '_>, problems: &mut Problems) -> Option<String> {
         return Some(text.to_owned());
     }
     let message = format!("`{}` is no name for a flow", shorten(text));
-    let hint = format!("use letters, digits, `-`, `_`, `.` and spaces inside, {MAX_NAME_CHARS} characters at most");
+    let hint =
+        format!("use letters, digits, `-`, `_`, `.` and spaces inside, {MAX_NAME_CHARS} characters at most");
     problems.add(field.path, field.node.at, "invalid_name", message).hint(hint);
     None
 }
@@ -96,7 +98,9 @@ fn steps(
     }
     if items.len() > MAX_STEPS {
         let message = format!("{} steps, the limit is {MAX_STEPS}", items.len());
-        problems.add(field.path, field.node.at, "too_large", message).hint("use `for_each` over a list, or split the flow");
+        problems
+            .add(field.path, field.node.at, "too_large", message)
+            .hint("use `for_each` over a list, or split the flow");
         return steps;
     }
     for (index, item) in items.iter().enumerate() {
@@ -114,22 +118,29 @@ fn steps(
                 places.push(index);
             }
             Entry::Occupied(slot) => {
-                let at = item.get("id").map_or(item.at, |entry| entry.value.at);
-                let message = format!("step `{}` is already there, as the {}", slot.key(), ordinal(slot.index()));
-                problems.add(path.key("id"), at, "duplicate_step", message).hint("give each step an id of its own");
+                let first = places
+                    .get(slot.index())
+                    .and_then(|place| items.get(*place))
+                    .map_or(0, |item| id_place(item).line);
+                let message = format!("step `{}` is already there, on line {first}", slot.key());
+                let at = id_place(item);
+                problems
+                    .add(path.key("id"), at, "duplicate_step", message)
+                    .hint("give each step an id of its own");
             }
         }
     }
     steps
 }
 
-fn ordinal(index: usize) -> String {
-    format!("{}. of the flow", index + 1)
+fn id_place(step: &Node) -> Position {
+    step.get("id").map_or(step.at, |entry| entry.value.at)
 }
 
 fn step(node: &Node, path: Path<'_>, problems: &mut Problems) -> Option<Step> {
     let fields = Fields::of(node, path, &STEP_KEYS, problems)?;
-    let id = fields.need("id", "add a line such as `id: fetch`", problems).and_then(|field| id(field, problems));
+    let id =
+        fields.need("id", "add a line such as `id: fetch`", problems).and_then(|field| id(field, problems));
     let kind = fields.need("type", "add the step type, such as `type: transform`", problems);
     // A step whose type can not be read stays in the graph, so that those that refer to it are not blamed.
     let kind = kind.and_then(|field| field.text(problems)).unwrap_or_default().to_owned();

@@ -154,7 +154,10 @@ fn string_end(text: &str) -> usize {
 }
 
 fn literal_end(text: &str) -> usize {
-    text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')).count().max(1)
+    text.bytes()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.'))
+        .count()
+        .max(1)
 }
 
 /// `serde_json` counts columns in bytes.
@@ -207,7 +210,7 @@ mod tests {
     fn tells_where_and_why() {
         fails("", "1:1: this is not JSON: EOF while parsing a value");
         fails("{\"é\": tru}", "1:10: this is not JSON: expected ident");
-        fails("[1,\n 2,]", "2:4: this is not JSON: trailing comma");
+        fails("[1,\n 2,]", "2:4: this is not JSON: expected value");
         fails("[1] 2", "1:5: this is not JSON: trailing characters");
         fails("[\n \"\\ud800\"]", "2:2: this is not JSON: unexpected end of hex escape");
         fails("[1e999]", "1:2: this is not JSON: number out of range");

@@ -33,8 +33,11 @@ pub(crate) fn check_level(node: &Node, path: &Path<'_>, problems: &mut Problems)
     sorted.sort_by(|a, b| a.key.cmp(&b.key));
     for (first, second) in sorted.iter().zip(sorted.iter().skip(1)) {
         if first.key == second.key {
-            let message = format!("`{}` is already there, on line {}", shorten(&first.key), first.key_at.line);
-            problems.add(path.key(&second.key), second.key_at, "duplicate_key", message).hint("remove one of the two");
+            let message =
+                format!("`{}` is already there, on line {}", shorten(&first.key), first.key_at.line);
+            problems
+                .add(path.key(&second.key), second.key_at, "duplicate_key", message)
+                .hint("remove one of the two");
         }
     }
 }

@@ -63,9 +63,12 @@ impl Node {
             Kind::Number(value) => Value::Number(value.clone()),
             Kind::Text(value) => Value::String(value.clone()),
             Kind::Array(items) => Value::Array(items.iter().map(Self::to_value).collect()),
-            Kind::Object(entries) => {
-                Value::Object(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_value())).collect::<Map<_, _>>())
-            }
+            Kind::Object(entries) => Value::Object(
+                entries
+                    .iter()
+                    .map(|entry| (entry.key.clone(), entry.value.to_value()))
+                    .collect::<Map<_, _>>(),
+            ),
         }
     }
 
@@ -123,7 +126,8 @@ impl Node {
                 let path = path.strip_prefix('.').unwrap_or(path);
                 let fits = |entry: &&Entry| {
                     let rest = path.strip_prefix(entry.key.as_str());
-                    !path.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+                    !path.is_empty()
+                        && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
                 };
                 let entry = entries.iter().filter(fits).max_by_key(|entry| entry.key.len())?;
                 Some((&entry.value, path.get(entry.key.len()..)?))
@@ -175,11 +179,6 @@ impl<'a> Path<'a> {
     pub(crate) fn index(&'a self, index: usize) -> Self {
         Self::Index(self, index)
     }
-
-    /// The path of something within the value at this path, such as `headers.x` or `[2]`.
-    pub(crate) fn join(&self, inner: &str) -> String {
-        join(&self.to_string(), inner)
-    }
 }
 
 /// Puts two paths together.
@@ -217,7 +216,10 @@ mod tests {
 
     #[track_caller]
     fn check(path: &str, line: u32) {
-        let list = Node { at: leaf(2).at, kind: Kind::Array(vec![leaf(3), object(4, vec![("x", leaf(5)), ("x.y", leaf(6))])]) };
+        let list = Node {
+            at: leaf(2).at,
+            kind: Kind::Array(vec![leaf(3), object(4, vec![("x", leaf(5)), ("x.y", leaf(6))])]),
+        };
         let root = object(1, vec![("a", list), ("b", leaf(7))]);
         assert_eq!(root.locate(path).line, line, "{path}");
     }

@@ -73,7 +73,11 @@ fn envelope(root: &Node, problems: &mut Problems) -> Option<Submission> {
 
 fn flow(field: Field<'_, '_>, problems: &mut Problems) -> Option<FlowRef> {
     match &field.node.kind {
-        Kind::Object(_) => Some(FlowRef::Inline(Box::new(Parsed::from_node(field.node.clone(), "flow", Problems::default())))),
+        Kind::Object(_) => Some(FlowRef::Inline(Box::new(Parsed::from_node(
+            field.node.clone(),
+            "flow",
+            Problems::default(),
+        )))),
         Kind::Text(name) if !name.is_empty() => Some(FlowRef::Name(name.clone())),
         _ => {
             field.wrong_type("a flow or the name of a stored one", problems);

@@ -25,8 +25,10 @@ fn problems(text: &str) -> Vec<Problem> {
 
 #[track_caller]
 fn fails(text: &str, expected: &[&str]) {
-    let found: Vec<String> =
-        problems(text).iter().map(|problem| format!("{problem} [{} {}]", problem.code, problem.path)).collect();
+    let found: Vec<String> = problems(text)
+        .iter()
+        .map(|problem| format!("{problem} [{} {}]", problem.code, problem.path))
+        .collect();
     assert_eq!(found, expected);
 }
 
@@ -129,15 +131,29 @@ fn what_is_no_flow_is_told() {
     fails("[]", &["1:1: expected a mapping with `name` and `steps`, found a list [wrong_type ]"]);
     fails("name: x\nsteps: []\n", &["2:8: a flow has at least one step [invalid_value steps]"]);
     fails("name: x\n", &["1:1: `steps` is missing [missing_key ]"]);
-    fails(&with_step("    config: {{ x }}\n"), &["5:13: a `{{ … }}` without quotes is a mapping to YAML [unquoted_template steps[0].config]"]);
+    fails(
+        &with_step("    config: {{ x }}\n"),
+        &["5:13: a `{{ … }}` without quotes is a mapping to YAML [unquoted_template steps[0].config]"],
+    );
 }
 
 #[test]
 fn names_are_plain() {
-    for (name, valid) in [("a", true), ("Über 1.0_b-c", true), ("a/b", false), ("' a'", false), ("..", false), ("a\u{7}", false)] {
+    for (name, valid) in [
+        ("a", true),
+        ("Über 1.0_b-c", true),
+        ("a/b", false),
+        ("' a'", false),
+        ("..", false),
+        ("a\u{7}", false),
+    ] {
         let text = with_step("").replace("name: x", &format!("name: \"{name}\""));
         let text = if name.starts_with('\'') { text.replace(['\''], "") } else { text };
-        assert_eq!(parse(&text, Format::Yaml).is_ok_and(|parsed| parsed.into_flow().is_ok()), valid, "{name}");
+        assert_eq!(
+            parse(&text, Format::Yaml).is_ok_and(|parsed| parsed.into_flow().is_ok()),
+            valid,
+            "{name}"
+        );
     }
 }
 
@@ -157,7 +173,9 @@ fn large_texts_are_refused() {
 
 #[test]
 fn json_as_deep_as_the_stack_is_refused() {
-    for text in ["[".repeat(100_000) + &"]".repeat(100_000), "{\"a\":".repeat(100_000) + "1" + &"}".repeat(100_000)] {
+    for text in
+        ["[".repeat(100_000) + &"]".repeat(100_000), "{\"a\":".repeat(100_000) + "1" + &"}".repeat(100_000)]
+    {
         let found = parse(&text, Format::Json).unwrap_err();
         assert_eq!(found[0].code, "too_deep");
     }
@@ -182,7 +200,9 @@ fn a_submission_is_an_envelope_or_a_bare_flow() {
 #[test]
 fn places_in_a_submission_count_from_its_root() {
     let text = "{\n \"flow\": {\"name\": \"x\", \"steps\": [{\"id\": \"a\", \"typ\": 1}]},\n \"inptu\": 1,\n \"idempotency_key\": \"\"}";
-    let FlowRef::Inline(parsed) = parse_submission(text, Format::Json).unwrap().flow else { panic!("it is inline") };
+    let FlowRef::Inline(parsed) = parse_submission(text, Format::Json).unwrap().flow else {
+        panic!("it is inline")
+    };
     let problems = parsed.into_flow().unwrap_err();
     insta::assert_snapshot!(listing(&problems));
 }
@@ -196,17 +216,22 @@ fn a_submission_without_flow_is_refused() {
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
+    any_json_of("\\PC*|.{0,8}")
+}
+
+fn any_json_of(texts: &'static str) -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_filter("JSON holds it", |number| number.is_finite()).prop_map(Value::from),
-        any::<String>().prop_map(Value::from),
+        texts.prop_map(Value::from),
     ];
-    leaf.prop_recursive(6, 64, 8, |inner| {
+    leaf.prop_recursive(6, 64, 8, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
-            prop::collection::vec((any::<String>(), inner), 0..8).prop_map(|entries| Value::Object(entries.into_iter().collect())),
+            prop::collection::vec((texts, inner), 0..8)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
         ]
     })
 }
@@ -231,6 +256,16 @@ proptest! {
         let mut problems = Problems::default();
         let node = json::read(&text, &mut problems).unwrap();
         prop_assert_eq!(node.to_value(), serde_json::from_str::<Value>(&text).unwrap());
+    }
+
+    #[test]
+    fn json_means_the_same_as_yaml(value in any_json_of("[ -~äλ😀]{0,12}"), pretty: bool) {
+        let text = if pretty { format!("{value:#}") } else { value.to_string() };
+        let mut problems = Problems::default();
+        let yaml = yaml::read(&text, &mut problems);
+        prop_assert!(yaml.is_some(), "{:?}", problems.into_vec());
+        let json = json::read(&text, &mut problems).unwrap();
+        prop_assert_eq!(yaml.unwrap().to_value(), json.to_value());
     }
 
     #[test]

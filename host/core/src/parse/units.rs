@@ -9,7 +9,8 @@ pub const MAX_DURATION: Duration = Duration::from_secs(366 * 86_400);
 /// `1h30m`, `1.5s`. A number without a unit is refused, as some tools mean seconds by it and some milliseconds.
 /// The error is what to write instead.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    const EXAMPLES: &str = "write a number and a unit (`ms`, `s`, `m`, `h`, `d`), such as `200ms`, `10s` or `1h30m`";
+    const EXAMPLES: &str =
+        "write a number and a unit (`ms`, `s`, `m`, `h`, `d`), such as `200ms`, `10s` or `1h30m`";
     let bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if bare && text.len() < 10 {
         return Err(format!("it has no unit: write `{text}s` for seconds or `{text}ms` for milliseconds"));
@@ -34,14 +35,17 @@ pub fn bytes(text: &str) -> Result<u64, String> {
         ("GB", 1_000_000_000),
         ("TB", 1_000_000_000_000),
     ];
-    amount(text, &UNITS).ok_or_else(|| "write a whole number of bytes, or with a unit, such as `128MiB`, `16KiB` or `1GiB`".to_owned())
+    amount(text, &UNITS).ok_or_else(|| {
+        "write a whole number of bytes, or with a unit, such as `128MiB`, `16KiB` or `1GiB`".to_owned()
+    })
 }
 
 /// A count, such as fuel: `10G`, `500M`, `20K`, or a whole number. The error is what to write instead.
 pub fn count(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 5] =
         [("", 1), ("K", 1_000), ("M", 1_000_000), ("G", 1_000_000_000), ("T", 1_000_000_000_000)];
-    amount(text, &UNITS).ok_or_else(|| "write a whole number, or with a unit, such as `10G`, `500M` or `20K`".to_owned())
+    amount(text, &UNITS)
+        .ok_or_else(|| "write a whole number, or with a unit, such as `10G`, `500M` or `20K`".to_owned())
 }
 
 fn amount(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -113,7 +117,10 @@ mod tests {
 
     #[test]
     fn a_number_alone_is_asked_for_its_unit() {
-        assert_eq!(duration("10").unwrap_err(), "it has no unit: write `10s` for seconds or `10ms` for milliseconds");
+        assert_eq!(
+            duration("10").unwrap_err(),
+            "it has no unit: write `10s` for seconds or `10ms` for milliseconds"
+        );
     }
 
     #[test]

@@ -13,6 +13,10 @@ use super::{
 };
 use crate::problem::{Position, Problems, shorten};
 
+mod advice;
+
+use advice::{QUOTE_IT, UNQUOTED};
+
 /// Reads one document. `None` where it can not be read to its end; the reason is among the problems then.
 pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<Node> {
     let mut parser = Parser::new_from_str(text);
@@ -92,7 +96,12 @@ impl<'t, 'p> Builder<'t, 'p> {
             Event::Scalar(text, style, anchor, tag) => {
                 let tag = self.tag(tag.as_deref(), at);
                 let kind = self.scalar(&text, style, tag, at);
-                self.finish(Node { at, kind }, anchor, text.len(), style == ScalarStyle::Plain && text == "<<")
+                self.finish(
+                    Node { at, kind },
+                    anchor,
+                    text.len(),
+                    style == ScalarStyle::Plain && text == "<<",
+                )
             }
             Event::SequenceStart(anchor, tag) => {
                 self.tag(tag.as_deref(), at);
@@ -100,7 +109,11 @@ impl<'t, 'p> Builder<'t, 'p> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.tag(tag.as_deref(), at);
-                self.open(Frame { at, anchor, content: Content::Mapping { entries: Vec::new(), key: None, template: false } })
+                self.open(Frame {
+                    at,
+                    anchor,
+                    content: Content::Mapping { entries: Vec::new(), key: None, template: false },
+                })
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
         }
@@ -128,7 +141,8 @@ impl<'t, 'p> Builder<'t, 'p> {
 
     /// A mapping that begins as the first key of a mapping, one column further on, is `{{`.
     fn note_template(&mut self, at: Position) {
-        let Some(Frame { at: outer, content: Content::Mapping { entries, key: None, template }, .. }) = self.stack.last_mut()
+        let Some(Frame { at: outer, content: Content::Mapping { entries, key: None, template }, .. }) =
+            self.stack.last_mut()
         else {
             return;
         };
@@ -181,7 +195,8 @@ impl<'t, 'p> Builder<'t, 'p> {
     fn key(&mut self, node: Node, merge_key: bool) {
         let at = node.at;
         let text = key_text(node);
-        let template = matches!(self.stack.last(), Some(Frame { content: Content::Mapping { template: true, .. }, .. }));
+        let template =
+            matches!(self.stack.last(), Some(Frame { content: Content::Mapping { template: true, .. }, .. }));
         if merge_key {
             self.problems
                 .add(self.path(), at, "unsupported_yaml", "merge keys (`<<`) are not part of YAML 1.2")
@@ -234,7 +249,9 @@ impl<'t, 'p> Builder<'t, 'p> {
         let core = tag.is_yaml_core_schema() && CORE.contains(&tag.suffix.as_str());
         if !plain && !core {
             let message = format!("the tag `{}` is not known", shorten(&tag.to_string()));
-            self.problems.add(self.path(), at, "unsupported_yaml", message).hint("remove it; use quotes where a text is meant");
+            self.problems
+                .add(self.path(), at, "unsupported_yaml", message)
+                .hint("remove it; use quotes where a text is meant");
         }
         plain || tag.suffix == "str"
     }
@@ -245,7 +262,9 @@ impl<'t, 'p> Builder<'t, 'p> {
         }
         scalar::resolve(text).unwrap_or_else(|| {
             let message = format!("`{}` is a number that JSON can not hold", shorten(text));
-            self.problems.add(self.path(), at, "invalid_value", message).hint("put it in quotes where a text is meant");
+            self.problems
+                .add(self.path(), at, "invalid_value", message)
+                .hint("put it in quotes where a text is meant");
             self.problems.gap(at);
             Kind::Null
         })
@@ -253,26 +272,24 @@ impl<'t, 'p> Builder<'t, 'p> {
 
     fn scan_error(&mut self, error: &ScanError) -> Option<()> {
         let at = position(*error.marker());
-        match self.template_near(at.line) {
+        // The scanner has a limit of its own, on brackets within brackets; it may look that far ahead of us.
+        if error.info().contains("recursion limit") {
+            return self.too_deep(at);
+        }
+        match advice::template_near(self.text, at.line) {
             Some(template_at) => {
                 self.problems.add(self.path(), template_at, "unquoted_template", UNQUOTED).hint(QUOTE_IT);
             }
             None => {
                 let message = format!("this is not YAML: {}", error.info());
-                self.problems.add("", at, "invalid_yaml", message).maybe_hint(advice(error.info(), self.text, at));
+                self.problems.add("", at, "invalid_yaml", message).maybe_hint(advice::on(
+                    error.info(),
+                    self.text,
+                    at,
+                ));
             }
         }
         None
-    }
-
-    /// A value that begins with `{{` on the line of an error, or on the last one before it that is not blank.
-    fn template_near(&self, line: u32) -> Option<Position> {
-        let before = self.text.lines().enumerate().take(line as usize);
-        let mut recent = before.filter(|(_, text)| !text.trim().is_empty()).collect::<Vec<_>>().into_iter().rev().take(2);
-        recent.find_map(|(index, text)| {
-            let column = template_column(text)?;
-            Some(Position { line: u32::try_from(index + 1).ok()?, column })
-        })
     }
 
     /// The path of what is being read now.
@@ -281,35 +298,14 @@ impl<'t, 'p> Builder<'t, 'p> {
         for frame in &self.stack {
             match &frame.content {
                 Content::List(items) => path.push_str(&format!("[{}]", items.len())),
-                Content::Mapping { key: Some((key, _)), .. } => path = super::node::join(&path, &shorten(key)),
+                Content::Mapping { key: Some((key, _)), .. } => {
+                    path = super::node::join(&path, &shorten(key))
+                }
                 Content::Mapping { .. } => {}
             }
         }
         path
     }
-}
-
-const UNQUOTED: &str = "a `{{ … }}` without quotes is a mapping to YAML";
-const QUOTE_IT: &str = "put the whole value in quotes: \"{{ … }}\"";
-
-/// The column of a `{{` that begins a value: at the start of a line, or after `: ` or `- `.
-fn template_column(line: &str) -> Option<u32> {
-    let starts_value = |offset: &usize| {
-        let before = line.get(..*offset).unwrap_or_default().trim_end();
-        before.is_empty() || before.ends_with([':', '-', '[', ','])
-    };
-    let (offset, _) = line.match_indices("{{").find(|(offset, _)| starts_value(offset))?;
-    let characters = line.get(..offset)?.chars().count();
-    u32::try_from(characters + 1).ok()
-}
-
-fn advice(info: &str, text: &str, at: Position) -> Option<String> {
-    let line = text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
-    if line.trim_start_matches(' ').starts_with('\t') {
-        return Some("indent with spaces: YAML does not take tabs".to_owned());
-    }
-    let nested = info.contains("mapping values are not allowed") || info.contains("simple key");
-    nested.then(|| "check the indentation, and put texts that contain `: ` in quotes".to_owned())
 }
 
 fn key_text(node: Node) -> Option<String> {

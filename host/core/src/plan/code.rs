@@ -29,7 +29,8 @@ impl Builder<'_> {
     fn code_of<'s>(&self, step: &'s Step) -> Vec<(String, &'s str)> {
         let kind = (self.types.find)(&step.kind);
         let providers = kind.into_iter().flat_map(|kind| &kind.providers);
-        let mut keys: Vec<String> = providers.flat_map(|provider| provider.describe.literal.keys().cloned()).collect();
+        let mut keys: Vec<String> =
+            providers.flat_map(|provider| provider.describe.literal.keys().cloned()).collect();
         keys.sort();
         keys.dedup();
         keys.into_iter().filter_map(|key| Some((key.clone(), step.config.get(&key)?.as_str()?))).collect()
@@ -73,7 +74,8 @@ fn written(after: &After) -> String {
 /// The name that follows `steps`: `.x`, `["x"]`, `"]["x"]`, `.get("x")`, in either kind of quotes.
 fn named(rest: &str) -> Option<&str> {
     let rest = rest.strip_prefix("\"]").or_else(|| rest.strip_prefix("']")).unwrap_or(rest);
-    let quoted = rest.strip_prefix(".get(").or_else(|| rest.strip_prefix("?.[")).or_else(|| rest.strip_prefix('['));
+    let quoted =
+        rest.strip_prefix(".get(").or_else(|| rest.strip_prefix("?.[")).or_else(|| rest.strip_prefix('['));
     let rest = match quoted {
         Some(rest) => rest.strip_prefix(['"', '\''])?,
         None => rest.strip_prefix("?.").or_else(|| rest.strip_prefix('.'))?,

@@ -34,7 +34,9 @@ impl Builder<'_> {
 
     fn config_errors(&mut self, provider: &Provider, config: &Value) -> Vec<SchemaError> {
         let compile = || Schema::compile(&provider.describe.config_schema).ok();
-        let Some(schema) = self.schemas.entry(provider.digest).or_insert_with(compile) else { return Vec::new() };
+        let Some(schema) = self.schemas.entry(provider.digest).or_insert_with(compile) else {
+            return Vec::new();
+        };
         let mut errors = schema.check(config);
         errors.retain(|error| is_certain(error, config));
         errors
@@ -56,14 +58,17 @@ impl Builder<'_> {
                     .map(|all| all.keys().map(String::as_str).collect())
                     .unwrap_or_default();
                 let message = format!("unknown key `{}` in the config of `{}`", shorten(key), step.kind);
-                let mapping = place.strip_suffix(key.as_str()).map(|place| place.trim_end_matches('.')).unwrap_or(path);
+                let mapping =
+                    place.strip_suffix(key.as_str()).map(|place| place.trim_end_matches('.')).unwrap_or(path);
                 let at = self.parsed.spans.locate_key(mapping, key);
                 let hint = || match nearest(key, known.iter().copied()) {
                     Some(near) => Some(format!("did you mean `{near}`?")),
                     None if known.is_empty() => None,
                     None => Some(format!("known keys here: {}", listed(known.iter().copied()))),
                 };
-                self.problems.add(self.parsed.spans.full_path(&place), at, "unknown_key", message).hint_with(hint);
+                self.problems
+                    .add(self.parsed.spans.full_path(&place), at, "unknown_key", message)
+                    .hint_with(hint);
             }
             SchemaErrorKind::Other => self.report(&place, "config_invalid", error.message.clone()),
         }
@@ -72,11 +77,13 @@ impl Builder<'_> {
 
 /// Whether an error holds whatever the templates give.
 fn is_certain(error: &SchemaError, config: &Value) -> bool {
+    let Some(value) = known_at(config, &error.path) else { return false };
     match &error.kind {
         // Keys are never templates: a missing or unknown one stays so, unless the branch of the schema that
         // asks for it depends on a value.
         SchemaErrorKind::Missing(_) | SchemaErrorKind::Unknown(_) if !error.conditional => true,
-        _ => !holds_template(value_at(config, &error.path).unwrap_or(config)) && !(error.conditional && holds_template(config)),
+        _ if error.conditional => !holds_template(config),
+        _ => !holds_template(value),
     }
 }
 
@@ -91,23 +98,27 @@ pub(super) fn holds_template(value: &Value) -> bool {
     }
 }
 
-/// The value at a path as [`SchemaError`] writes it.
-fn value_at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+/// The value at a path as [`SchemaError`] writes it; none where a `$from` stands for it or for a parent.
+fn known_at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    if value.get("$from").is_some() {
+        return None;
+    }
     if path.is_empty() {
         return Some(value);
     }
     match value {
         Value::Array(items) => {
             let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
-            value_at(items.get(index.parse::<usize>().ok()?)?, rest)
+            known_at(items.get(index.parse::<usize>().ok()?)?, rest)
         }
         Value::Object(map) => {
             let path = path.strip_prefix('.').unwrap_or(path);
             let fits = |key: &&String| {
-                path.strip_prefix(key.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+                path.strip_prefix(key.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
             };
             let key = map.keys().filter(fits).max_by_key(|key| key.len())?;
-            value_at(map.get(key)?, path.get(key.len()..)?)
+            known_at(map.get(key)?, path.get(key.len()..)?)
         }
         _ => None,
     }

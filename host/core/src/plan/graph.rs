@@ -85,7 +85,10 @@ impl Graph {
         let cycle = track.split_off(from?);
         // A walk that ran out of needs ends on its last step, which is a cycle only if it needs itself.
         let last = cycle.last()?;
-        let closed = self.needs.get(*last).is_some_and(|needs| cycle.first().is_some_and(|first| needs.contains(first)));
+        let closed = self
+            .needs
+            .get(*last)
+            .is_some_and(|needs| cycle.first().is_some_and(|first| needs.contains(first)));
         closed.then_some(cycle)
     }
 }

@@ -49,12 +49,12 @@ impl Builder<'_> {
         self.compiled(Template::compile(&output, &options), "output", None, Some(&output))
     }
 
-    /// The steps whose output a template reads.
-    pub(super) fn needs_of(&self, template: &Template) -> Vec<Need> {
+    /// The steps whose output a template of the step at `index` reads.
+    pub(super) fn needs_of(&self, template: &Template, index: usize) -> Vec<Need> {
         let references = template.references();
         let ids = references.steps.keys().chain(references.deferred.keys());
         let need = |step: usize| Need { step, kind: NeedKind::Reference, port: None };
-        ids.filter_map(|id| self.by_id.get(id)).copied().map(need).collect()
+        ids.filter_map(|id| self.by_id.get(id)).copied().filter(|step| *step != index).map(need).collect()
     }
 
     /// The step that a name means, for the step at `index`; reports a name that means none.
@@ -93,7 +93,13 @@ impl Builder<'_> {
         }
     }
 
-    fn check_references(&mut self, template: &Template, path: &str, index: Option<usize>, value: Option<&Value>) {
+    fn check_references(
+        &mut self,
+        template: &Template,
+        path: &str,
+        index: Option<usize>,
+        value: Option<&Value>,
+    ) {
         let references = template.references();
         for (id, places) in &references.steps {
             let known = self.by_id.get(id).copied();
@@ -148,7 +154,9 @@ impl Builder<'_> {
         self.report_with(path, "unknown_name", message, || {
             Some(match nearest(name, ROOTS) {
                 _ if is_step => format!("write `steps.{name}` for the output of that step"),
-                _ if matches!(name, "item" | "index") => format!("`{name}` is known in the body of `for_each` only"),
+                _ if matches!(name, "item" | "index") => {
+                    format!("`{name}` is known in the body of `for_each` only")
+                }
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are: {}; put a text in quotes", listed(ROOTS)),
             })
@@ -160,9 +168,10 @@ impl Builder<'_> {
 fn place_of(value: &Value, secret: &str) -> Option<String> {
     match value {
         Value::String(text) => (text.contains("secret") && text.contains(secret)).then(String::new),
-        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
-            Some(join(&format!("[{index}]"), &place_of(item, secret)?))
-        }),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| Some(join(&format!("[{index}]"), &place_of(item, secret)?))),
         Value::Object(map) => map.iter().find_map(|(key, inner)| Some(join(key, &place_of(inner, secret)?))),
         _ => None,
     }

@@ -62,7 +62,12 @@ impl Builder<'_> {
         let given = |key: &&String| step.config.get(key.as_str()).is_some_and(|value| !holds_template(value));
         let Some(key) = keys.clone().find(given).or_else(|| keys.clone().next()) else { return };
         let value = step.config.get(key).map(|value| shorten(&plain(value))).unwrap_or_default();
-        let served: Vec<String> = kind.providers.iter().filter_map(|provider| provider.describe.matches.get(key)).map(plain).collect();
+        let served: Vec<String> = kind
+            .providers
+            .iter()
+            .filter_map(|provider| provider.describe.matches.get(key))
+            .map(plain)
+            .collect();
         let message = format!("no plugin serves `{}` with `{key}: {value}`", step.kind);
         self.report_with(&format!("{path}.config.{key}"), "no_provider", message, || {
             Some(match nearest(&value, served.iter().map(String::as_str)) {
@@ -98,7 +103,8 @@ impl Builder<'_> {
         let Some(step) = self.parsed.flow.steps.get_index(needed).map(|(_, step)| step) else { return };
         let Some(kind) = (self.types.find)(&step.kind).filter(|_| self.thorough) else { return };
         let providers = candidates(kind, &step.config);
-        let ports: Vec<&str> = providers.iter().flat_map(|provider| &provider.describe.ports).map(String::as_str).collect();
+        let ports: Vec<&str> =
+            providers.iter().flat_map(|provider| &provider.describe.ports).map(String::as_str).collect();
         if providers.is_empty() || ports.contains(&port) {
             return;
         }

@@ -70,7 +70,7 @@ impl Cost {
             patterns: 0,
         };
         measure.anchors(schema, "", 0)?;
-        measure.walk(schema, "", 0)
+        measure.walk(schema, Holds::Keywords, "", 0)
     }
 
     pub(super) fn can_check(self, size: Size) -> bool {
@@ -89,6 +89,14 @@ impl Cost {
         }
         Ok(sum)
     }
+}
+
+/// What the keys of a mapping are.
+#[derive(Clone, Copy)]
+enum Holds {
+    Keywords,
+    /// Of properties: one may be called `$ref`.
+    Names,
 }
 
 struct Measure<'v> {
@@ -141,28 +149,57 @@ impl<'v> Measure<'v> {
         Ok(())
     }
 
-    fn walk(&mut self, value: &'v Value, path: &str, depth: usize) -> Result<Cost, InvalidSchema> {
+    fn walk(
+        &mut self,
+        value: &'v Value,
+        holds: Holds,
+        path: &str,
+        depth: usize,
+    ) -> Result<Cost, InvalidSchema> {
         check_depth(path, depth)?;
         let own = Cost { weight: 1, recursions: 0 };
         match value {
             Value::Array(items) => items.iter().enumerate().try_fold(own, |sum, (index, item)| {
                 let path = format!("{path}[{index}]");
-                sum.add(self.walk(item, &path, depth + 1)?, &path)
+                sum.add(self.walk(item, Holds::Keywords, &path, depth + 1)?, &path)
             }),
             Value::Object(map) => map.iter().try_fold(own, |sum, (key, inner)| {
                 let path = crate::parse::join(path, key);
-                match (key.as_str(), inner) {
-                    // The definitions count where they are referred to.
-                    ("$defs" | "definitions", Value::Object(_)) => Ok(sum),
-                    ("$ref", Value::String(target)) => sum.add(self.reference(target, &path, depth + 1)?, &path),
-                    ("$dynamicRef", Value::String(_)) => Err(invalid(&path, "`$dynamicRef` is not supported".to_owned())),
-                    ("$id", Value::String(_)) if depth > 0 => {
-                        Err(invalid(&path, "`$id` is supported at the root only".to_owned()))
-                    }
-                    _ => sum.add(self.walk(inner, &path, depth + 1)?, &path),
-                }
+                let cost = match holds {
+                    Holds::Names => self.walk(inner, Holds::Keywords, &path, depth + 1)?,
+                    Holds::Keywords => self.keyword(key, inner, &path, depth)?,
+                };
+                sum.add(cost, &path)
             }),
             _ => Ok(own),
+        }
+    }
+
+    fn keyword(
+        &mut self,
+        key: &str,
+        value: &'v Value,
+        path: &str,
+        depth: usize,
+    ) -> Result<Cost, InvalidSchema> {
+        match (key, value) {
+            // The definitions count where they are referred to.
+            ("$defs" | "definitions", Value::Object(_)) => Ok(Cost { weight: 0, recursions: 0 }),
+            ("$ref", Value::String(target)) => self.reference(target, path, depth + 1),
+            ("$dynamicRef", Value::String(_)) => {
+                Err(invalid(path, "`$dynamicRef` is not supported".to_owned()))
+            }
+            ("$id", Value::String(_)) if depth > 0 => {
+                Err(invalid(path, "`$id` is supported at the root only".to_owned()))
+            }
+            // Values, which may have keys that only look like keywords.
+            ("enum" | "const" | "default" | "examples", _) => {
+                Ok(Cost { weight: Size::of(value).nodes, recursions: 0 })
+            }
+            ("properties" | "patternProperties" | "dependentSchemas", _) => {
+                self.walk(value, Holds::Names, path, depth + 1)
+            }
+            _ => self.walk(value, Holds::Keywords, path, depth + 1),
         }
     }
 
@@ -175,7 +212,7 @@ impl<'v> Measure<'v> {
         }
         let value = self.resolve(target, path)?;
         self.open.insert(target);
-        let cost = self.walk(value, path, depth)?;
+        let cost = self.walk(value, Holds::Keywords, path, depth)?;
         self.open.remove(target);
         self.known.insert(target, cost);
         Ok(cost)
@@ -183,7 +220,10 @@ impl<'v> Measure<'v> {
 
     fn resolve(&self, target: &str, path: &str) -> Result<&'v Value, InvalidSchema> {
         let Some(fragment) = target.strip_prefix('#') else {
-            let message = format!("`$ref: {}` leads out of the schema; nothing is fetched", crate::problem::shorten(target));
+            let message = format!(
+                "`$ref: {}` leads out of the schema; nothing is fetched",
+                crate::problem::shorten(target)
+            );
             return Err(invalid(path, message));
         };
         let found = match fragment {
@@ -191,7 +231,9 @@ impl<'v> Measure<'v> {
             pointer if pointer.starts_with('/') => self.root.pointer(pointer),
             anchor => self.anchors.get(anchor).copied(),
         };
-        found.ok_or_else(|| invalid(path, format!("`$ref: {}` leads nowhere", crate::problem::shorten(target))))
+        found.ok_or_else(|| {
+            invalid(path, format!("`$ref: {}` leads nowhere", crate::problem::shorten(target)))
+        })
     }
 }
 

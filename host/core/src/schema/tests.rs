@@ -44,9 +44,13 @@ fn tells_every_reason_with_its_place() {
 
 #[test]
 fn what_fits_has_no_reasons() {
-    assert!(errors_of(json!({"$defs": {"a": {"type": "string"}}, "$ref": "#/$defs/a"}), json!("x")).is_empty());
+    assert!(
+        errors_of(json!({"$defs": {"a": {"type": "string"}}, "$ref": "#/$defs/a"}), json!("x")).is_empty()
+    );
     assert!(errors_of(json!({"$anchor": "top", "items": {"$ref": "#top"}}), json!([[], [[]]])).is_empty());
     assert!(errors_of(json!(true), json!(1)).is_empty());
+    let names = json!({"properties": {"$ref": {"type": "string"}, "$id": {}}, "default": {"$ref": "x"}});
+    assert!(errors_of(names, json!({"$ref": "x", "$id": 1})).is_empty());
 }
 
 #[test]
@@ -82,6 +86,10 @@ fn a_schema_can_not_stall_the_host() {
     for keyword in ["allOf", "anyOf", "oneOf"] {
         refused(doubling(40, keyword), "references written out");
     }
+    let Value::Object(mut hidden) = doubling(40, "allOf") else { panic!("it is a mapping") };
+    let target = hidden.remove("$ref").unwrap();
+    hidden.insert("properties".to_owned(), json!({"definitions": {"$ref": target}}));
+    refused(Value::Object(hidden), "references written out");
     refused(json!({"allOf": vec![json!({"pattern": "\\w{100}"}); 1000]}), "patterns");
     let mut deep = json!({});
     for _ in 0..1000 {

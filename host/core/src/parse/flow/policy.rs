@@ -39,13 +39,17 @@ fn after_entry(field: Field<'_, '_>, problems: &mut Problems) -> Option<After> {
         None => (text, None),
     };
     let port_fits = port.is_none_or(|port| {
-        !port.is_empty() && port.len() <= MAX_PORT_BYTES && !port.contains(|c: char| c.is_whitespace() || c.is_control())
+        !port.is_empty()
+            && port.len() <= MAX_PORT_BYTES
+            && !port.contains(|c: char| c.is_whitespace() || c.is_control())
     });
     match StepId::new(id) {
         Ok(step) if port_fits => Some(After { step, port: port.map(str::to_owned) }),
         _ => {
             let message = format!("`{}` is neither a step id nor `id.port`", shorten(text));
-            problems.add(field.path, field.node.at, "invalid_id", message).hint("such as `fetch` or `large.true`");
+            problems
+                .add(field.path, field.node.at, "invalid_id", message)
+                .hint("such as `fetch` or `large.true`");
             None
         }
     }
@@ -57,7 +61,11 @@ pub(super) fn condition(field: Field<'_, '_>, problems: &mut Problems) -> Option
         Kind::Bool(value) => Some(value.to_string()),
         Kind::Text(text) if !text.trim().is_empty() => Some(text.clone()),
         Kind::Text(_) => {
-            field.invalid("the condition is empty", "write an expression, such as `if: \"{{ input.urgent }}\"`", problems);
+            field.invalid(
+                "the condition is empty",
+                "write an expression, such as `if: \"{{ input.urgent }}\"`",
+                problems,
+            );
             None
         }
         _ => {
@@ -71,7 +79,11 @@ pub(super) fn condition(field: Field<'_, '_>, problems: &mut Problems) -> Option
 pub(super) fn timeout(field: Field<'_, '_>, problems: &mut Problems) -> Option<Duration> {
     let duration = duration(field, problems)?;
     if duration < Duration::from_millis(1) {
-        field.invalid("the time must be at least `1ms`", "leave it out for the limit that holds anyway", problems);
+        field.invalid(
+            "the time must be at least `1ms`",
+            "leave it out for the limit that holds anyway",
+            problems,
+        );
         return None;
     }
     Some(duration)
@@ -92,7 +104,9 @@ pub(super) fn retry(field: Field<'_, '_>, problems: &mut Problems) -> Retry {
     }
     let initial = initial.unwrap_or(default.initial);
     Retry {
-        max_attempts: attempts.and_then(|field| max_attempts(field, problems)).unwrap_or(default.max_attempts),
+        max_attempts: attempts
+            .and_then(|field| max_attempts(field, problems))
+            .unwrap_or(default.max_attempts),
         initial,
         factor: fields.get("factor").and_then(|field| factor(field, problems)).unwrap_or(default.factor),
         max: max.unwrap_or(default.max.max(initial)),
@@ -147,14 +161,21 @@ pub(super) fn on_error(field: Field<'_, '_>, problems: &mut Problems) -> OnError
 fn replacement(field: Field<'_, '_>, problems: &mut Problems) -> OnError {
     let Some(fields) = Fields::of(field.node, field.path, &["use"], problems) else { return OnError::Fail };
     let Some(value) = fields.get_any("use") else {
-        problems.add(field.path, field.node.at, "missing_key", "`use` is missing").hint("write `on_error: { use: value }`");
+        problems
+            .add(field.path, field.node.at, "missing_key", "`use` is missing")
+            .hint("write `on_error: { use: value }`");
         return OnError::Fail;
     };
     // Resolving it could fail in its turn, with nothing left to handle that.
     if holds_template(value.node) {
         let hint = "compute it in a later step that reads `steps.ID.error`, with `on_error: continue` here";
         problems
-            .add(value.path, value.node.at, "literal_template", "the value of `use` is taken as it is: no template is resolved in it")
+            .add(
+                value.path,
+                value.node.at,
+                "literal_template",
+                "the value of `use` is taken as it is: no template is resolved in it",
+            )
             .hint(hint);
     }
     OnError::Use(value.node.to_value())
@@ -164,7 +185,9 @@ fn holds_template(node: &Node) -> bool {
     match &node.kind {
         Kind::Text(text) => text.contains("{{"),
         Kind::Array(items) => items.iter().any(holds_template),
-        Kind::Object(entries) => entries.iter().any(|entry| entry.key == "$from" || holds_template(&entry.value)),
+        Kind::Object(entries) => {
+            entries.iter().any(|entry| entry.key == "$from" || holds_template(&entry.value))
+        }
         _ => false,
     }
 }
@@ -172,7 +195,9 @@ fn holds_template(node: &Node) -> bool {
 /// `limits` of a flow or a step.
 pub(super) fn limits(field: Field<'_, '_>, problems: &mut Problems) -> LimitsPatch {
     const KEYS: [&str; 4] = ["fuel", "memory", "time", "output"];
-    let Some(fields) = Fields::of(field.node, field.path, &KEYS, problems) else { return LimitsPatch::default() };
+    let Some(fields) = Fields::of(field.node, field.path, &KEYS, problems) else {
+        return LimitsPatch::default();
+    };
     LimitsPatch {
         fuel: fields.get("fuel").and_then(|field| amount(field, units::count, problems)),
         memory: fields.get("memory").and_then(|field| amount(field, units::bytes, problems)),
@@ -181,7 +206,11 @@ pub(super) fn limits(field: Field<'_, '_>, problems: &mut Problems) -> LimitsPat
     }
 }
 
-fn amount(field: Field<'_, '_>, read: fn(&str) -> Result<u64, String>, problems: &mut Problems) -> Option<u64> {
+fn amount(
+    field: Field<'_, '_>,
+    read: fn(&str) -> Result<u64, String>,
+    problems: &mut Problems,
+) -> Option<u64> {
     let text = match &field.node.kind {
         Kind::Number(number) => number.to_string(),
         Kind::Text(text) => text.clone(),
@@ -192,7 +221,11 @@ fn amount(field: Field<'_, '_>, read: fn(&str) -> Result<u64, String>, problems:
     };
     match read(&text) {
         Ok(0) => {
-            field.invalid("a limit of 0 lets nothing run", "leave it out for the limit that holds anyway", problems);
+            field.invalid(
+                "a limit of 0 lets nothing run",
+                "leave it out for the limit that holds anyway",
+                problems,
+            );
             None
         }
         Ok(amount) => Some(amount),

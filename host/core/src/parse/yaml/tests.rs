@@ -15,7 +15,8 @@ fn fails(text: &str, expected: &[&str]) {
     let mut problems = Problems::default();
     read(text, &mut problems);
     let found = problems.into_vec();
-    let found: Vec<String> = found.iter().map(|problem| format!("{problem} [{} {}]", problem.code, problem.path)).collect();
+    let found: Vec<String> =
+        found.iter().map(|problem| format!("{problem} [{} {}]", problem.code, problem.path)).collect();
     assert_eq!(found, expected, "{text}");
 }
 
@@ -87,8 +88,11 @@ fn an_unquoted_template_gets_the_hint_to_quote_it() {
 fn what_json_can_not_hold_is_refused() {
     fails("a: [.inf]\n", &["1:5: `.inf` is a number that JSON can not hold [invalid_value a[0]]"]);
     fails("? [a]\n: 1\n", &["1:3: a key must be a text, not a list or mapping [unsupported_yaml ]"]);
-    fails("a: &x {b: 1}\nc:\n  <<: *x\n", &["3:3: merge keys (`<<`) are not part of YAML 1.2 [unsupported_yaml c]"]);
-    fails("a: !thing x\n", &["1:11: the tag `!thing` is not known [unsupported_yaml a]"]);
+    fails(
+        "a: &x {b: 1}\nc:\n  <<: *x\n",
+        &["3:3: merge keys (`<<`) are not part of YAML 1.2 [unsupported_yaml c]"],
+    );
+    fails("a: !thing x\n", &["1:4: the tag `!thing` is not known [unsupported_yaml a]"]);
     fails("a: 1\n---\nb: 2\n", &["2:1: a second YAML document begins here [invalid_yaml ]"]);
 }
 
@@ -99,7 +103,8 @@ fn places_count_characters() {
     let at = |path| (node.locate(path).line, node.locate(path).column);
     assert_eq!(at("é😀"), (1, 5));
     assert_eq!(at("b[0]"), (3, 5));
-    assert_eq!(at("b[0].c"), (3, 8));
+    // A block of text begins where its text does.
+    assert_eq!(at("b[0].c"), (4, 7));
     assert_eq!(at("b[0].d[1].e"), (5, 16));
     assert_eq!(node.locate_key("b[0]", "d"), Position { line: 5, column: 5 });
 }
