@@ -21,6 +21,9 @@ globalThis.console = makeConsole(
   (line) => write(stdout.getStdout(), line),
   (line) => write(stderr.getStderr(), line),
 );
+// The engine's own counts from when the component was built.
+let origin;
+globalThis.performance = { now: () => Date.now() - (origin ??= Date.now()) };
 // No job ever runs within the call of a synchronous export.
 delete globalThis.queueMicrotask;
 

@@ -1,4 +1,5 @@
-//! A Rust toolchain that builds for wasm. There are three ways; the first that works is taken.
+//! A Rust toolchain that builds for wasm. There are three ways: the active toolchain has the target, rustup adds it,
+//! Debian's compiler builds for it. What is installed already comes before what has to be downloaded.
 
 use std::{
     path::{Path, PathBuf},
