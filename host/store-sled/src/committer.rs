@@ -58,7 +58,11 @@ impl Committer {
                     bytes += write.log_bytes();
                     Some(write)
                 });
-                self.commit(next.collect());
+                let next = next.collect();
+                // sled asserts its state. Writers of a batch that panics are told so by the loss of their channel.
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.commit(next))) {
+                    self.fail(error::panic_text(&*panic));
+                }
             }
         }
     }
@@ -94,11 +98,7 @@ impl Committer {
     fn persist(&mut self, sealed: Sealed) {
         let Sealed { changes, overlay, runs, answers } = sealed;
         self.view.begin(overlay);
-        // sled asserts its state; a panic of it is a failed write like any other.
-        let synced = catch_unwind(AssertUnwindSafe(|| self.sync(changes)));
-        let synced =
-            synced.unwrap_or_else(|panic| Err(error::damaged("the store", &error::panic_text(&*panic))));
-        match synced {
+        match self.sync(changes) {
             Ok(()) => {
                 self.commits += 1;
                 let ids: Vec<RunId> = runs.keys().copied().collect();
@@ -111,11 +111,20 @@ impl Committer {
             }
             Err(error) => {
                 // The overlay stays, so that nobody ever reads what may not be on the disk.
-                tracing::error!(%error, "a write to the store failed, no more are taken");
-                self.failed = Some(error.to_string());
+                self.fail(error.to_string());
+                // Room that is made on the disk brings sled back no more, so this is not `Full`.
+                let error = match error {
+                    Error::Full => Error::Failed { reason: error.to_string() },
+                    error => error,
+                };
                 batch::answer(answers, &Err(error));
             }
         }
+    }
+
+    fn fail(&mut self, reason: String) {
+        tracing::error!(reason, "a write to the store failed, no more are taken");
+        self.failed = Some(reason);
     }
 
     fn sync(&self, changes: sled::Batch) -> Result<(), Error> {

@@ -60,7 +60,7 @@ pub(crate) fn encode<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Re
         scratch.clear();
         scratch.extend([INLINE, 0, 0]);
         write(scratch)?;
-        let encoded = if scratch.len() > INLINE_MAX {
+        let encoded = if is_large(scratch.len() - HEADER_BYTES) {
             Encoded::Large(scratch.get(HEADER_BYTES..).unwrap_or_default().to_vec())
         } else {
             Encoded::Parts(cut(scratch))
@@ -68,6 +68,16 @@ pub(crate) fn encode<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Re
         scratch.shrink_to(SCRATCH_KEPT_MAX);
         Ok(encoded)
     })
+}
+
+/// Encodes bytes that are not large.
+pub(crate) fn encode_bytes(bytes: &[u8]) -> Encoded {
+    Encoded::Parts(cut(&mut [&[INLINE, 0, 0], bytes].concat()))
+}
+
+/// Whether so many bytes are kept in a file.
+pub(crate) fn is_large(bytes: usize) -> bool {
+    bytes > INLINE_MAX - HEADER_BYTES
 }
 
 /// The one part that stands for what is in a file.

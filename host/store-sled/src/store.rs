@@ -30,7 +30,7 @@ use crate::{
     folder::{self, DataDir},
     keys,
     mark::Mark,
-    parts::{self, Encoded},
+    parts,
     queue::Queue,
     reader::Reader,
     view::{Generations, Known, View},
@@ -105,15 +105,15 @@ impl SledStore {
         }
     }
 
-    /// Reads on a thread that may block.
-    fn read<T: Send + 'static>(
+    /// Runs what may block on a thread that may.
+    fn blocking<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, Error>> {
         let reader = self.reader.clone();
-        let task = tokio::task::spawn_blocking(move || read(&reader));
         async move {
-            task.await.unwrap_or_else(|e| match e.try_into_panic() {
+            let done = tokio::task::spawn_blocking(move || work(&reader));
+            done.await.unwrap_or_else(|e| match e.try_into_panic() {
                 Ok(panic) => Err(error::damaged("the store", &error::panic_text(&*panic))),
                 Err(e) => Err(Error::Io { action: "read the store", reason: e.to_string() }),
             })
@@ -126,13 +126,11 @@ impl SledStore {
         if self.kept.lock().get(&digest).is_some() {
             return Ok(digest);
         }
-        let encoded = parts::encode::<Error>(|scratch| {
-            scratch.extend_from_slice(&bytes);
-            Ok(())
-        })?;
-        match encoded {
-            Encoded::Large(_) => self.read(move |reader| reader.files.put(digest, &bytes)).await?,
-            bytes => self.write(Body::Blob { digest, bytes }).await?,
+        if parts::is_large(bytes.len()) {
+            self.blocking(move |reader| reader.files.put(digest, &bytes)).await?;
+        } else {
+            let bytes = parts::encode_bytes(&bytes);
+            self.write(Body::Blob { digest, bytes }).await?;
         }
         self.kept.lock().insert(digest, ());
         Ok(digest)
@@ -150,28 +148,28 @@ impl Store for SledStore {
     fn summary(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunSummary>, Error>> {
         match self.reader.view.summary(run) {
             Known::Is(summary) => ready(Ok(summary)).boxed(),
-            Known::Unknown => self.read(move |reader| reader.summary(run)),
+            Known::Unknown => self.blocking(move |reader| reader.summary(run)),
         }
     }
 
     fn events(&self, run: RunId, after: u64, limit: usize) -> BoxFuture<'_, Result<Vec<Event>, Error>> {
-        self.read(move |reader| reader.events(run, after, limit))
+        self.blocking(move |reader| reader.events(run, after, limit))
     }
 
     fn list(&self, query: Query) -> BoxFuture<'_, Result<Vec<(RunId, RunSummary)>, Error>> {
-        self.read(move |reader| reader.list(&query))
+        self.blocking(move |reader| reader.list(&query))
     }
 
     fn unfinished(&self, after: Option<RunId>, limit: usize) -> BoxFuture<'_, Result<Vec<RunId>, Error>> {
-        self.read(move |reader| reader.unfinished(after, limit))
+        self.blocking(move |reader| reader.unfinished(after, limit))
     }
 
     fn due_timers(&self, now: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<Timer>, Error>> {
-        self.read(move |reader| reader.due_timers(now, limit))
+        self.blocking(move |reader| reader.due_timers(now, limit))
     }
 
     fn next_timer(&self) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {
-        self.read(|reader| Ok(reader.due_timers(Timestamp::MAX, 1)?.first().map(|timer| timer.due)))
+        self.blocking(|reader| Ok(reader.due_timers(Timestamp::MAX, 1)?.first().map(|timer| timer.due)))
     }
 
     fn put_blob(&self, bytes: Bytes) -> BoxFuture<'_, Result<Digest, Error>> {
@@ -179,7 +177,7 @@ impl Store for SledStore {
     }
 
     fn blob(&self, digest: Digest) -> BoxFuture<'_, Result<Option<Bytes>, Error>> {
-        self.read(move |reader| reader.blob(digest))
+        self.blocking(move |reader| reader.blob(digest))
     }
 
     fn subscribe(&self) -> broadcast::Receiver<RunId> {
@@ -209,7 +207,7 @@ impl fmt::Debug for SledStore {
 }
 
 fn stopped() -> Error {
-    Error::Failed { reason: "the store's thread has ended".to_owned() }
+    Error::Failed { reason: "the store's thread could not go on".to_owned() }
 }
 
 /// Opens sled and, to sync it, its file once more; and syncs what opening has written.
