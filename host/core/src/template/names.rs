@@ -26,11 +26,16 @@ impl<'o> Names<'o> {
         }
     }
 
+    /// Nothing collected yet, of the same names.
+    pub(super) fn same_roots(&self) -> Self {
+        Self { place: self.place.clone(), ..Self::new(&self.roots) }
+    }
+
     /// For keys that are resolved later, once for each item.
     pub(super) fn deferred(&self) -> Self {
-        let mut roots = self.roots.clone();
-        roots.extend(["item", "index"]);
-        Self { deferred: true, place: self.place.clone(), ..Self::new(&roots) }
+        let mut names = self.same_roots();
+        names.roots.extend(["item", "index"]);
+        Self { deferred: true, ..names }
     }
 
     /// Takes over what a deferred key refers to. Names that stand for nothing are found when the key is

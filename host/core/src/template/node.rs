@@ -215,12 +215,14 @@ enum Step<'k> {
     Index(usize),
 }
 
+/// Goes from one `}}` to the next, so that its time grows with the text and no faster.
 fn names_something(text: &str, names: &Names<'_>) -> bool {
-    let mut found = names.deferred();
+    let mut found = names.same_roots();
     let mut rest = text;
-    while let Some((_, after)) = rest.split_once("{{") {
-        let inner = after.split_once("}}").map_or(after, |(inner, _)| inner).trim();
-        let _ = compile::compile(inner, &mut found);
+    while let Some((before, after)) = rest.split_once("}}") {
+        if let Some((_, inner)) = before.rsplit_once("{{") {
+            let _ = compile::compile(inner.trim(), &mut found);
+        }
         rest = after;
     }
     found.any()

@@ -36,6 +36,14 @@ impl Num {
         }
     }
 
+    /// As an integer, where it is one.
+    pub(super) fn whole(self) -> Self {
+        match self {
+            Self::Float(float) if float.fract() == 0.0 && float.abs() < 1e18 => Self::Int(float as i128),
+            number => number,
+        }
+    }
+
     /// The number as a value; one that JSON or 64 bits can not carry is an error.
     pub(super) fn made<'a>(self) -> Made<'a> {
         let number = match self {

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::HashSet};
 use super::{Values, attribute};
 use crate::template::{
     limits::Budget,
-    ops,
+    ops::{self, Num},
     value::{Made, Reason, Text, Val, pay_for_items},
     write,
 };
@@ -182,13 +182,16 @@ pub(super) fn groupby<'a>(value: Val<'a>, args: &mut Values<'a>, budget: &Budget
     Ok(Val::from(pairs.collect::<Vec<_>>()))
 }
 
-/// The first of those that are equal, by their JSON text.
+/// The first of those that are equal: `1` and `1.0` are, other values by their JSON text.
 pub(super) fn unique<'a>(value: Val<'a>, args: &mut Values<'a>, budget: &Budget) -> Made<'a> {
     let (case_sensitive, path) = (args.flag(0)?, args.text(1)?);
     let mut seen = HashSet::new();
     let mut kept = Vec::new();
     for item in value.into_items(budget)? {
-        let key = folded(key_of(&item, path.as_deref()).there()?, case_sensitive, budget)?;
+        let key = match folded(key_of(&item, path.as_deref()).there()?, case_sensitive, budget)? {
+            Val::Number(number) => Num::from(&number).whole().made()?,
+            key => key,
+        };
         if seen.insert(write::text(&key, budget)?) {
             kept.push(item);
         }

@@ -133,6 +133,20 @@ fn texts_that_nest_do_not_reach_the_stacks_end() {
 }
 
 #[test]
+fn long_texts_take_time_that_grows_with_them_and_no_faster() {
+    let literal = BTreeMap::from([("code".to_owned(), "input".to_owned())]);
+    let options = Options { literal: &literal, deferred: &["body".to_owned()], ..Options::default() };
+    for piece in ["{{", "}}", "{{ }}", "{{ ' }}", "{%", "{{{%", "{{ 1 }}", "{{ input.x }}", "'{{", "{{\""] {
+        let text = piece.repeat((1 << 20) / piece.len());
+        for key in ["code", "body", "other"] {
+            let _ = soon(|| Template::compile(&json!({key: text}), &options).is_ok());
+        }
+        let path = json!({"$from": {"step": "x"}, "path": text});
+        let _ = soon(|| Template::compile(&path, &options).is_ok());
+    }
+}
+
+#[test]
 fn messages_are_bounded() {
     let keys: serde_json::Map<String, Value> =
         (0..10_000).map(|n| (format!("{n}{}", "k".repeat(1_000)), json!(n))).collect();

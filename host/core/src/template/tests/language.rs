@@ -165,6 +165,7 @@ fn list_filters_work() {
     gives("input.list | join('-')", json!("3-1-2"));
     gives("steps.fetch.body.items | join(', ', attribute='n')", json!("a, b"));
     gives("[1, 1, 'a', 'A'] | unique", json!([1, "a"]));
+    gives("[0, 0.0, -0.0, 0.5, 0.5] | unique", json!([0, 0.5]));
     gives("'ab' | list", json!(["a", "b"]));
     gives("['a', 'b'] | map('upper')", json!(["A", "B"]));
     gives("['a-b'] | map('replace', '-', '+')", json!(["a+b"]));
