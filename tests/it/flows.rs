@@ -189,7 +189,7 @@ output: { seen: "{{ steps.seen.steps.a }}", size: "{{ steps.size }}" }
     assert_eq!(run["output"]["size"], 5000, "{run:#}");
     assert_eq!(run["output"]["seen"]["bytes"], 5000);
     assert!(run["output"]["seen"].get("text").is_none(), "{run:#}");
-    assert_eq!(run["output"]["seen"]["$blob"].as_str().map(str::len), Some(64));
+    assert_eq!(run["output"]["seen"]["$blob"]["sha256"].as_str().map(str::len), Some(64));
 }
 
 #[tokio::test]

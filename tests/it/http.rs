@@ -79,7 +79,7 @@ steps:
         .map(|error| format!("{}:{} {} {}", error["line"], error["column"], error["code"].as_str().unwrap(), error["message"].as_str().unwrap()))
         .collect();
     insta::with_settings!({filters => vec![(r"/[^`\s,]*/plugins", "[PLUGINS]")]}, {
-        insta::assert_debug_snapshot!(shown, @r#""#);
+        insta::assert_debug_snapshot!(shown);
     });
     let (_, runs) = host.get("/runs").await;
     assert_eq!(runs["runs"], json!([]));

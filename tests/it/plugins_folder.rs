@@ -34,7 +34,7 @@ async fn the_catalog_lives_in_the_plugins() {
         .iter()
         .map(|entry| ["type", "label", "icon", "category"].map(|key| entry[key].as_str().unwrap().to_owned()).join(" | "))
         .collect();
-    insta::assert_debug_snapshot!(shown, @r#""#);
+    insta::assert_debug_snapshot!(shown);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ impl Output {
 }
 
 /// A call of the binary, not started yet, in an environment that holds nothing of the developer's.
-pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(crate::target().join("debug/stepcell"));
     command
         .args(arguments)

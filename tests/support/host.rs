@@ -190,19 +190,14 @@ async fn answer(response: Response) -> (StatusCode, Value) {
 /// Starts the binary on a free port; gives its address as it prints it.
 fn serve(folder: &Path) -> (Child, String) {
     let mut command = crate::cli::command(folder, &["serve", "--listen", "127.0.0.1:0"]);
-    let mut process = command.stdout(Stdio::null()).spawn().expect("the binary is built by `cargo xtask test`");
-    let mut lines = BufReader::new(process.stderr.take().expect("it is piped")).lines();
-    let mut seen = String::new();
-    let url = loop {
-        let Some(line) = lines.next() else { panic!("the host ended: {seen}") };
-        let line = line.expect("it prints UTF-8");
-        if let Some(at) = line.find("http://127.0.0.1:") {
-            break line[at..].split_whitespace().next().unwrap_or_default().to_owned();
-        }
-        seen.push_str(&line);
-        seen.push('\n');
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("serve.log")).expect("a file");
+    let mut process = command.stderr(log).spawn().expect("the binary is built by `cargo xtask test`");
+    let mut line = String::new();
+    let mut stdout = BufReader::new(process.stdout.take().expect("it is piped"));
+    stdout.read_line(&mut line).expect("it prints UTF-8");
+    let Some(url) = line.trim().strip_prefix("listening on ") else {
+        let log = fs::read_to_string(folder.join("serve.log")).unwrap_or_default();
+        panic!("the host did not start: {line}{log}")
     };
-    // Whatever it prints later is read, so that it never waits for a reader.
-    std::thread::spawn(move || lines.for_each(drop));
-    (process, url)
+    (process, url.to_owned())
 }

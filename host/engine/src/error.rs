@@ -8,7 +8,7 @@ pub enum Error {
     #[error("run `{run}` has no step `{step}`")]
     NoSuchStep { run: RunId, step: String },
     /// The run has ended; what was asked applies to a run that goes on.
-    #[error("run `{run}` has {status} already")]
+    #[error("run `{run}` has ended already: {status}")]
     Finished { run: RunId, status: RunStatus },
     /// The step does not wait for what was sent.
     #[error("step `{step}` of run `{run}` waits for no signal")]

@@ -46,11 +46,20 @@ fn visible_fields(output: &Value, names: &[String], max_bytes: u64, digest: Dige
         let shown = if field_bytes <= max_bytes {
             value.clone()
         } else {
-            json!({"$blob": digest, "path": format!("$.{name}"), "bytes": field_bytes})
+            reference(digest, field_bytes, Some(name))
         };
         fields.insert(name.clone(), shown);
     }
-    fields.insert("$blob".to_owned(), json!(digest));
-    fields.insert("bytes".to_owned(), json!(bytes));
+    if let Value::Object(whole) = reference(digest, bytes, None) {
+        fields.extend(whole);
+    }
     Value::Object(fields).into()
+}
+
+/// What stands in a context for a value that is kept as a blob: `{"$blob": {"sha256", "bytes", "field"?}}`.
+fn reference(digest: Digest, bytes: u64, field: Option<&str>) -> Value {
+    match field {
+        None => json!({"$blob": {"sha256": digest, "bytes": bytes}}),
+        Some(field) => json!({"$blob": {"sha256": digest, "bytes": bytes, "field": field}}),
+    }
 }

@@ -59,7 +59,7 @@ pub struct StepView {
     pub kind: String,
     pub status: StepStatus,
     pub attempts: u32,
-    /// A big output is shown as what cells see of it, with the blob's digest under `$blob`.
+    /// A big output is shown as what cells see of it, with the blob's digest under `$blob.sha256`.
     pub output: Option<Json>,
     pub error: Option<FailureView>,
     /// The port that a branching step took.

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::{build, plugins};
 
@@ -11,7 +11,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     build::everything(root)?;
     build::step("compiling plugins and guests for the tests", || warm_cache(root))?;
     build::step("running the unit tests of the Python and JavaScript runners", || plugins::unit_tests(root))?;
-    build::step("running the tests of the host, the SDK and the plugins", || nextest(root, arguments))
+    build::step("running the tests of the host, the SDK and the plugins", || nextest(root, arguments))?;
+    // nextest runs no examples of documentation.
+    build::step("running the SDK's examples", || {
+        build::cargo(root, &["test", "--quiet", "--doc", "--package", "stepcell", "--features", "http"])
+    })
 }
 
 /// The tests share one cache of compiled plugins: without this, each of the first ones would compile Python's
@@ -24,7 +28,9 @@ fn warm_cache(root: &Path) -> Result<()> {
 
 fn nextest(root: &Path, arguments: &[String]) -> Result<()> {
     if Command::new("cargo-nextest").arg("--version").output().is_err() {
-        bail!("cargo-nextest is not there: install it with `cargo install cargo-nextest --locked`");
+        build::step("installing cargo-nextest (some minutes, once)", || {
+            build::cargo(root, &["install", "cargo-nextest", "--locked"])
+        })?;
     }
     let mut all = vec!["nextest", "run", "--workspace"];
     all.extend(arguments.iter().map(String::as_str));

@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use stepcell_core::{
-    EventKind, Failure, Fault, Json, StepId,
+    EventKind, Failure, FailureKind, Fault, Json, StepId,
     event::{
-        Handled, Payload, Receipt, RunFailed, RunSucceeded, StepBranched, StepFailed, StepLog, StepRetrying,
+        CapabilityDenied, Handled, Payload, Receipt, RunFailed, RunSucceeded, StepBranched, StepFailed, StepLog, StepRetrying,
         StepSucceeded, StepWaiting, Wait,
     },
     flow::OnError,
@@ -36,6 +36,7 @@ impl Driver {
             let log = StepLog { attempt, text: log, dropped_bytes: log_dropped_bytes };
             self.emit_for(step, EventKind::StepLog(log))?;
         }
+        let result = result.map_err(|failure| of_the_host_where_denied(failure, &denied));
         for refusal in denied {
             self.emit_for(step, EventKind::CapabilityDenied(refusal))?;
         }
@@ -210,6 +211,18 @@ impl Driver {
         let types = kind.and_then(|kind| self.prepared.types.get(kind));
         let providers = types.map(|kind| kind.providers.as_slice()).unwrap_or_default();
         providers.iter().flat_map(|provider| provider.describe.ports.iter().cloned()).collect()
+    }
+}
+
+/// A step that was refused something hands the refusal on as its own failure. It is the host's word all the
+/// same, and the line that would allow it is the advice.
+fn of_the_host_where_denied(failure: Failure, denied: &[CapabilityDenied]) -> Failure {
+    match denied.last() {
+        Some(refusal) if failure.fault == Fault::Denied => {
+            let hint = (!refusal.allow.is_empty()).then(|| refusal.allow.clone());
+            Failure { kind: FailureKind::System, hint: failure.hint.or(hint), ..failure }
+        }
+        _ => failure,
     }
 }
 

@@ -88,15 +88,11 @@ impl HttpAccess {
         })
     }
 
-    /// Keeps refusals for the run's log, and says what the cell gets to hear.
+    /// Keeps refusals for the run's log, with the lines that would allow it; the cell hears only why.
     fn fail(&mut self, error: Error) -> Failure {
         let message = error.to_string();
         match error {
             Error::Denied(denied) => {
-                let text = match &denied.allow {
-                    Some(allow) => format!("{message}; this in stepcell.yaml would allow it:\n{allow}"),
-                    None => message,
-                };
                 let event = CapabilityDenied {
                     capability: "http".to_owned(),
                     target: denied.target,
@@ -106,7 +102,7 @@ impl HttpAccess {
                 if self.denied.len() < MAX_DENIED && !self.denied.contains(&event) {
                     self.denied.push(event);
                 }
-                Failure::Denied(text)
+                Failure::Denied(message)
             }
             Error::Invalid { .. } => Failure::Invalid(message),
             Error::Unavailable { .. } => Failure::Unavailable(message),

@@ -23,18 +23,19 @@ pub(super) fn target<'grant>(
         host if host.is_localhost() => &Host::LOCALHOST_ADDRESSES,
         Host::Name(_) => return Ok(rules),
     };
-    addresses(&rules, kind, target, fixed).map(|_| rules)
+    addresses(grant, &rules, kind, target, fixed).map(|_| rules)
 }
 
 /// Those of the resolved addresses that may be connected to; at least one.
 pub(super) fn addresses(
+    grant: &Grant,
     rules: &[&HttpRule],
     kind: &str,
     target: &Target,
     resolved: &[IpAddr],
 ) -> Result<Vec<IpAddr>, Denied> {
     let open: Vec<IpAddr> = resolved.iter().copied().filter(|address| opens(rules, *address)).collect();
-    if open.is_empty() { Err(refuse_addresses(kind, target, resolved)) } else { Ok(open) }
+    if open.is_empty() { Err(refuse_addresses(grant, kind, target, resolved)) } else { Ok(open) }
 }
 
 pub(super) fn opens(rules: &[&HttpRule], address: IpAddr) -> bool {
@@ -46,15 +47,14 @@ fn refuse_target(grant: &Grant, kind: &str, target: &Target, method: &Method) ->
     let (reason, line) = if near.is_empty() {
         (format!("no grant of `{kind}` admits `{}`", target.origin()), Line::origin(target))
     } else if let Some(rule) = near.iter().find(|rule| rule.admits(target, method_of(rule))) {
-        let mut line = Line::origin(target);
-        line.url = rule.to_string();
+        let mut line = Line::of(rule);
         line.methods.push(method.clone());
         (format!("the grant `{rule}` of `{kind}` does not admit the method {method}"), line)
     } else {
         let rules = list(near.iter().map(|rule| format!("`{rule}`")));
         (format!("its path or method is not within the grant of `{kind}`: {rules}"), Line::origin(target))
     };
-    Denied { target: target.shown(), reason, allow: Some(line.yaml(kind)) }
+    Denied { target: target.shown(), reason, allow: Some(line.yaml(kind, grant)) }
 }
 
 /// A method that the rule admits, to tell whether only the method was in the way.
@@ -62,7 +62,7 @@ fn method_of(rule: &HttpRule) -> &Method {
     rule.methods().first().unwrap_or(&Method::GET)
 }
 
-fn refuse_addresses(kind: &str, target: &Target, resolved: &[IpAddr]) -> Denied {
+fn refuse_addresses(grant: &Grant, kind: &str, target: &Target, resolved: &[IpAddr]) -> Denied {
     let guarded: Vec<(IpAddr, &str)> = resolved.iter().copied().flat_map(address::guarded).collect();
     let mut line = Line::origin(target);
     let reason = match target.host() {
@@ -83,7 +83,7 @@ fn refuse_addresses(kind: &str, target: &Target, resolved: &[IpAddr]) -> Denied 
             format!("`{name}` resolves to {what}, and no grant of `{kind}` names that network")
         }
     };
-    Denied { target: target.shown(), reason, allow: Some(line.yaml(kind)) }
+    Denied { target: target.shown(), reason, allow: Some(line.yaml(kind, grant)) }
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {
@@ -102,9 +102,22 @@ impl Line {
         Self { url: target.origin(), methods: Vec::new(), networks: Vec::new() }
     }
 
-    fn yaml(&self, kind: &str) -> String {
+    fn of(rule: &HttpRule) -> Self {
+        Self { url: rule.to_string(), methods: rule.methods().to_vec(), networks: rule.networks().to_vec() }
+    }
+
+    /// The grant of the type with this rule in front. The rules that hold already stand behind it: a grant in
+    /// the config replaces a default one, and nobody should lose what worked by adding a line.
+    fn yaml(&self, kind: &str, grant: &Grant) -> String {
+        let kept =
+            grant.http.iter().map(Self::of).filter(|kept| kept.url != self.url || kept.methods.is_empty());
+        let rules = std::iter::once(self.rule()).chain(kept.map(|kept| kept.rule()));
+        format!("grants:\n  {}: {{ http: [{}] }}", key(kind), join(rules))
+    }
+
+    fn rule(&self) -> String {
         let url = quoted(&self.url);
-        let rule = if self.methods.is_empty() && self.networks.is_empty() {
+        if self.methods.is_empty() && self.networks.is_empty() {
             url
         } else {
             let mut rule = format!("{{ url: {url}");
@@ -117,8 +130,7 @@ impl Line {
             }
             rule.push_str(" }");
             rule
-        };
-        format!("grants:\n  {}: {{ http: [{rule}] }}", key(kind))
+        }
     }
 }
 
@@ -170,12 +182,12 @@ mod tests {
         check(
             &refusal(&Grant::public_http(), "http://127.0.0.1/x", Method::GET),
             "127.0.0.1 is a loopback address, which needs a grant of its own",
-            "\"http://127.0.0.1\"",
+            "\"http://127.0.0.1\", \"http://*\", \"https://*\"",
         );
         check(
             &refusal(&Grant::public_http(), "http://localhost/x", Method::GET),
             "`localhost` is this host, which needs a grant of its own",
-            "\"http://localhost\"",
+            "\"http://localhost\", \"http://*\", \"https://*\"",
         );
     }
 
@@ -186,10 +198,11 @@ mod tests {
         let rules = target(&grant, "http_request", &intern, &Method::GET).unwrap();
         let resolved = ["10.1.2.3".parse().unwrap(), "fd00::1".parse().unwrap()];
         check(
-            &addresses(&rules, "http_request", &intern, &resolved).unwrap_err(),
+            &addresses(&grant, &rules, "http_request", &intern, &resolved).unwrap_err(),
             "`intern.example` resolves to 10.1.2.3, a private address; fd00::1, a private address, and no \
              grant of `http_request` names that network",
-            "{ url: \"http://intern.example/\", networks: [\"10.1.2.3/32\", \"fd00::1/128\"] }",
+            "{ url: \"http://intern.example/\", networks: [\"10.1.2.3/32\", \"fd00::1/128\"] }, \
+             \"http://*\", \"https://*\"",
         );
     }
 
@@ -200,7 +213,7 @@ mod tests {
         let rules = target(&grant, "http_request", &mixed, &Method::GET).unwrap();
         let public: IpAddr = "1.1.1.1".parse().unwrap();
         let resolved = ["127.0.0.1".parse().unwrap(), public];
-        assert_eq!(addresses(&rules, "http_request", &mixed, &resolved).unwrap(), [public]);
+        assert_eq!(addresses(&grant, &rules, "http_request", &mixed, &resolved).unwrap(), [public]);
     }
 
     #[test]
@@ -210,12 +223,12 @@ mod tests {
         check(
             &refusal(&grant, "https://api.example/v1/x", Method::DELETE),
             "the grant `https://api.example/v1/` of `http_request` does not admit the method DELETE",
-            "{ url: \"https://api.example/v1/\", methods: [DELETE] }",
+            "{ url: \"https://api.example/v1/\", methods: [GET, DELETE] }",
         );
         check(
             &refusal(&grant, "https://api.example/v2/x", Method::GET),
             "its path or method is not within the grant of `http_request`: `https://api.example/v1/`",
-            "\"https://api.example\"",
+            "\"https://api.example\", { url: \"https://api.example/v1/\", methods: [GET] }",
         );
     }
 

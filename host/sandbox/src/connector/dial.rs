@@ -20,7 +20,7 @@ use super::{
     target::{Host, Scheme},
     tls::Tls,
 };
-use crate::HttpRule;
+use crate::{Grant, HttpRule};
 
 pub(super) struct Dialer {
     pub(super) resolver: Arc<dyn Resolve>,
@@ -31,6 +31,7 @@ pub(super) struct Dialer {
 /// What is to be reached, for whom, and how far it has come.
 pub(super) struct Call<'a> {
     pub(super) target: &'a Target,
+    pub(super) grant: &'a Grant,
     pub(super) rules: &'a [&'a HttpRule],
     pub(super) kind: &'a str,
     pub(super) phase: &'a mut Phase,
@@ -51,7 +52,7 @@ impl Dialer {
         let unavailable =
             |error: io::Error| Error::Unavailable { peer: target.peer(), reason: reason(&error) };
         let resolved = self.resolve(call).await?;
-        let open = admit::addresses(call.rules, call.kind, target, &resolved)?;
+        let open = admit::addresses(call.grant, call.rules, call.kind, target, &resolved)?;
         *call.phase = Phase::Connecting;
         let connected = connect(&open, target.port(), deadline).await;
         let (stream, address) = connected.map_err(|error| match error.kind() {

@@ -108,7 +108,13 @@ impl<'a> Journey<'a> {
 
     async fn dial(&mut self, request: &Request, rules: &[&HttpRule]) -> Result<Connection, Error> {
         self.phase = Phase::Connecting;
-        let call = Call { target: &request.target, rules, kind: self.kind, phase: &mut self.phase };
+        let call = Call {
+            target: &request.target,
+            grant: self.grant,
+            rules,
+            kind: self.kind,
+            phase: &mut self.phase,
+        };
         self.shared.dialer.dial(call).await
     }
 

@@ -74,6 +74,11 @@ impl HttpRule {
         Ok(self)
     }
 
+    /// The networks that a host name may resolve into beside public addresses.
+    pub(crate) fn networks(&self) -> &[IpNet] {
+        &self.networks
+    }
+
     /// Widens the rule to private networks, such as `10.0.0.0/8` or a single address.
     pub fn with_networks<T: AsRef<str>>(mut self, networks: &[T]) -> Result<Self, RuleError> {
         for text in networks {

@@ -52,7 +52,10 @@ async fn a_denied_call_reaches_nobody() {
     let private = denied(Out::named(&names, &["http://*:*"], &["10.0.0.0/8"]).get(&url).await);
     assert_eq!(
         private.allow.unwrap(),
-        format!("grants:\n  http_request: {{ http: [{{ url: \"{url}\", networks: [\"127.0.0.1/32\"] }}] }}")
+        format!(
+            "grants:\n  http_request: {{ http: [{{ url: \"{url}\", networks: [\"127.0.0.1/32\"] }}, \
+             {{ url: \"http://*:*\", networks: [\"10.0.0.0/8\"] }}] }}"
+        )
     );
     assert_eq!(server.accepted(), 0);
 }
