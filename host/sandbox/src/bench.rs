@@ -19,7 +19,6 @@ const FUEL: u64 = 10_000_000_000;
 /// call, or `None` where the plugin is not loaded, is no handler, or does not return.
 ///
 /// It blocks the thread it is called on.
-#[expect(clippy::ptr_arg, reason = "the bindings take it so")]
 pub fn bare_call_loop(
     sandbox: &Sandbox,
     digest: Digest,

@@ -73,7 +73,8 @@ impl Cache {
         if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
             return Err(unusable("others can write to it, and what lies in it would be run".to_owned()));
         }
-        let dir = Dir::open_ambient_dir(&path, ambient_authority()).map_err(|error| unusable(error.to_string()))?;
+        let dir =
+            Dir::open_ambient_dir(&path, ambient_authority()).map_err(|error| unusable(error.to_string()))?;
         Ok(Self { dir, path, engine: engine_name(engine), parts: AtomicU64::new(0) })
     }
 

@@ -97,10 +97,19 @@ impl Cells {
         ended.unwrap_or_else(|| Ended::before_start(self.lost()))
     }
 
+    /// Cells of the common size that could be made now.
+    #[cfg(test)]
+    pub(crate) fn free_room(&self) -> usize {
+        self.room.available_permits()
+    }
+
     /// For measuring what a call costs by itself.
     pub(crate) fn bare_state(&self) -> CellState {
         let (grant, kind) = (Arc::new(Grant::default()), Arc::from("bare"));
-        CellState::bare(HttpAccess::new(self.connector.clone(), grant, kind, Instant::now()), self.lanes.turn())
+        CellState::bare(
+            HttpAccess::new(self.connector.clone(), grant, kind, Instant::now()),
+            self.lanes.turn(),
+        )
     }
 
     fn execution(
@@ -123,7 +132,11 @@ impl Cells {
     }
 
     /// Waits in a queue where too many cells are alive.
-    async fn find_room(&self, job: &Job, timeout: Option<Instant>) -> Result<OwnedSemaphorePermit, StopReason> {
+    async fn find_room(
+        &self,
+        job: &Job,
+        timeout: Option<Instant>,
+    ) -> Result<OwnedSemaphorePermit, StopReason> {
         if job.cancel.is_cancelled() {
             return Err(StopReason::Cancelled);
         }

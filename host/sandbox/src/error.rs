@@ -31,7 +31,8 @@ impl Error {
         match self {
             Self::Cache { .. } => Some("name a folder that only you can write to, with `--cache`".to_owned()),
             Self::Engine(_) => Some(
-                "it reserves a lot of address space: look for a limit on virtual memory (`ulimit -v`)".to_owned(),
+                "it reserves a lot of address space: look for a limit on virtual memory (`ulimit -v`)"
+                    .to_owned(),
             ),
             Self::Threads(_) => Some("look for a limit on processes and threads (`ulimit -u`)".to_owned()),
             Self::File { .. } => None,

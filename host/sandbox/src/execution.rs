@@ -122,7 +122,8 @@ impl Ended {
 }
 
 fn no_cell(error: &wasmtime::Error) -> Failure {
-    Failure::system(stepcell_core::Fault::Unavailable, "no_cell", format!("no cell could be made: {error}")).retryable()
+    Failure::system(stepcell_core::Fault::Unavailable, "no_cell", format!("no cell could be made: {error}"))
+        .retryable()
 }
 
 async fn call(plugin: &Plugin, entry: &Entry, store: &mut Store<CellState>) -> wasmtime::Result<Raw> {

@@ -1,6 +1,7 @@
 //! A folder with plugins: which files lie at its top, and what is in them.
 
 use std::{
+    collections::{HashMap, HashSet},
     io::{self, Read as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -10,11 +11,16 @@ use cap_std::{
     ambient_authority,
     fs::{Dir, MetadataExt as _},
 };
+use stepcell_core::Digest;
 
 /// The largest file that is read. Protects the host's memory; the Python runner has 19 MB.
 pub(crate) const FILE_BYTES_MAX: u64 = 64 << 20;
 /// The most files of one folder. Bounds the catalog and the work of a scan.
 const FILES_MAX: usize = 1_000;
+/// In the host's own folder: `{name: digest}` of the files that came with the host.
+const LIST: &str = "builtins.json";
+/// The most of it that is read.
+const LIST_BYTES_MAX: u64 = 1 << 20;
 /// How long a file must have been left alone before it is read: it may still be on its way.
 pub(crate) const SETTLE: Duration = Duration::from_millis(150);
 
@@ -113,6 +119,16 @@ impl Folder {
             return Err(io::Error::from(io::ErrorKind::Interrupted));
         }
         Ok((after, bytes))
+    }
+
+    /// The digests of the files that came with the host, as its build wrote them down. No list, no files.
+    pub(crate) fn listed(&self) -> HashSet<Digest> {
+        let list = self.open().and_then(|dir| {
+            let mut text = String::new();
+            dir.open(LIST)?.take(LIST_BYTES_MAX).read_to_string(&mut text)?;
+            Ok(serde_json::from_str::<HashMap<String, Digest>>(&text)?)
+        });
+        list.map(|list| list.into_values().collect()).unwrap_or_default()
     }
 
     /// Writes a file under its name once it is whole.

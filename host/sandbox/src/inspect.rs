@@ -25,7 +25,9 @@ pub async fn inspect(file: &Path, options: Options) -> Result<PluginInfo, Error>
     let len = bytes.len() as u64;
     let digest = Digest::of(&bytes);
     let prepared = match (len > FILE_BYTES_MAX, shape(&bytes)) {
-        (true, _) => Err(Refusal::new(format!("it has {len} bytes, of {FILE_BYTES_MAX} allowed for a plugin"))),
+        (true, _) => {
+            Err(Refusal::new(format!("it has {len} bytes, of {FILE_BYTES_MAX} allowed for a plugin")))
+        }
         (false, Shape::Whole) => sandbox.shared().library.prepare(digest, bytes).await,
         (false, Shape::Cut) => Err(Refusal::new(format!("it ends in the middle, after {len} bytes"))),
         (false, Shape::NotWasm) => Err(Refusal::new("it is no WebAssembly file")),

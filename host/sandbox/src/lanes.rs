@@ -98,8 +98,7 @@ impl Lanes {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (runnable, task) =
-            async_task::Builder::new().metadata(turn).spawn(|_| future, Inner::schedule);
+        let (runnable, task) = async_task::Builder::new().metadata(turn).spawn(|_| future, Inner::schedule);
         runnable.schedule();
         task.fallible()
     }

@@ -2,30 +2,33 @@
 //!
 //! Read in this order.
 
-mod error;
-mod options;
-pub mod grant;
-mod sandbox;
-mod plugins;
-mod library;
-mod folder;
+pub mod bench;
+mod bindings;
 mod cache;
-mod compile;
-mod plugin;
-mod cells;
-mod lanes;
-mod execution;
+mod capability;
 mod cell;
-mod machine;
+mod cells;
+mod compile;
+pub mod connector;
+mod error;
+mod execution;
+mod folder;
+pub mod grant;
+mod inspect;
+mod lanes;
+mod library;
 mod limits;
+mod machine;
+mod options;
 mod outcome;
+mod plugin;
+mod plugins;
+mod sandbox;
 mod trap;
 mod wasi;
-mod bindings;
-mod capability;
-pub mod connector;
-mod inspect;
-pub mod bench;
+
+#[cfg(test)]
+mod tests;
 
 pub use compile::child::{CompileError, compile_child};
 pub use connector::Connector;

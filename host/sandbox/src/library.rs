@@ -69,8 +69,15 @@ pub(crate) struct Published {
     pub(crate) files: Vec<PluginInfo>,
     /// For each of `files` the folder, by its place in the config, and the name within it.
     pub(crate) places: Vec<(usize, String)>,
-    /// What lies in the host's own folder.
+    /// What came with the host, by the list in its own folder.
     pub(crate) builtins: HashSet<Digest>,
+}
+
+/// A file in a folder of the operator's.
+pub(crate) struct OwnFile {
+    pub(crate) info: PluginInfo,
+    pub(crate) folder: Arc<Folder>,
+    pub(crate) name: String,
 }
 
 /// What a library is made of.
@@ -86,7 +93,8 @@ pub(crate) struct Parts {
 impl Library {
     pub(crate) fn new(parts: Parts) -> Self {
         let builtins_from = parts.folders.len();
-        let folders: Vec<_> = parts.folders.into_iter().chain(parts.builtins).map(Folder::new).map(Arc::new).collect();
+        let folders: Vec<_> =
+            parts.folders.into_iter().chain(parts.builtins).map(Folder::new).map(Arc::new).collect();
         Self {
             cells: parts.cells,
             cache: parts.cache,
@@ -124,7 +132,7 @@ impl Library {
     }
 
     /// The files of a type: the operator's, with their places, and the host's own.
-    pub(crate) fn files_of(&self, kind: &str) -> (Vec<(PluginInfo, Arc<Folder>, String)>, Vec<PluginInfo>) {
+    pub(crate) fn files_of(&self, kind: &str) -> (Vec<OwnFile>, Vec<PluginInfo>) {
         let published = self.published();
         let (mut own, mut builtin) = (Vec::new(), Vec::new());
         for (info, (folder, name)) in published.files.iter().zip(&published.places) {
@@ -133,7 +141,7 @@ impl Library {
             }
             match self.folders.get(*folder) {
                 Some(place) if *folder < self.builtins_from => {
-                    own.push((info.clone(), Arc::clone(place), name.clone()));
+                    own.push(OwnFile { info: info.clone(), folder: Arc::clone(place), name: name.clone() });
                 }
                 _ => builtin.push(info.clone()),
             }
@@ -174,7 +182,11 @@ impl Library {
     }
 
     /// A file's content made into a plugin: loaded already, or from the cache, or compiled and described.
-    pub(crate) async fn prepare(self: &Arc<Self>, digest: Digest, bytes: Vec<u8>) -> Result<Described, Refusal> {
+    pub(crate) async fn prepare(
+        self: &Arc<Self>,
+        digest: Digest,
+        bytes: Vec<u8>,
+    ) -> Result<Described, Refusal> {
         if let Some(described) = self.loaded(digest) {
             return Ok(described);
         }
@@ -265,10 +277,11 @@ impl Library {
         }
     }
 
-    /// Forgets plugins that no file stands for, the oldest first, and keeps a few for the runs that pinned them.
+    /// Forgets plugins that no file stands for, but for a few, which runs may have pinned.
     fn retire(&self, live: &HashSet<Digest>) {
         let mut loaded = self.loaded.write();
-        let mut retired: Vec<Digest> = loaded.keys().filter(|digest| !live.contains(digest)).copied().collect();
+        let mut retired: Vec<Digest> =
+            loaded.keys().filter(|digest| !live.contains(digest)).copied().collect();
         let surplus = retired.len().saturating_sub(RETIRED_MAX);
         for digest in retired.drain(..surplus) {
             loaded.remove(&digest);

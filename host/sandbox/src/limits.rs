@@ -52,7 +52,8 @@ impl Effective {
     }
 
     pub(crate) fn memory_exceeded(&self, kind: &str, wanted: u64) -> Failure {
-        let message = format!("the step wanted {} of memory, of {} allowed", Bytes(wanted), Bytes(self.memory.value));
+        let message =
+            format!("the step wanted {} of memory, of {} allowed", Bytes(wanted), Bytes(self.memory.value));
         exceeded("memory_exceeded", message, "limits.memory", self.memory.source, kind)
     }
 
@@ -68,9 +69,13 @@ impl Effective {
 
     pub(crate) fn timed_out(&self) -> Failure {
         let allowed = self.timeout.unwrap_or_default();
-        Failure::system(Fault::Timeout, "step_timeout", format!("the step ran for longer than its timeout of {allowed:?}"))
-            .with_hint("raise the step's `timeout`, or let it try again with `retry`")
-            .retryable()
+        Failure::system(
+            Fault::Timeout,
+            "step_timeout",
+            format!("the step ran for longer than its timeout of {allowed:?}"),
+        )
+        .with_hint("raise the step's `timeout`, or let it try again with `retry`")
+        .retryable()
     }
 }
 
@@ -87,7 +92,9 @@ fn smaller<T: Ord>(operator: T, grant: Option<T>, asked: Option<T>) -> Limit<T> 
 
 fn exceeded(code: &str, message: String, key: &str, source: Source, kind: &str) -> Failure {
     let hint = match source {
-        Source::Operator => format!("raise `{key}` in stepcell.yaml, or `grants.{kind}.{key}` for this type alone"),
+        Source::Operator => {
+            format!("raise `{key}` in stepcell.yaml, or `grants.{kind}.{key}` for this type alone")
+        }
         Source::Grant => format!("raise `grants.{kind}.{key}` in stepcell.yaml"),
         Source::Flow => format!("raise `{key}` of the step or of its flow"),
     };

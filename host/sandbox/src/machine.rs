@@ -102,7 +102,8 @@ fn pool() -> PoolingAllocationConfig {
 /// How much of the pool a cell of this component takes, in cells; `None` where that can not be known.
 pub(crate) fn room(component: &Component) -> Option<u32> {
     let needed = component.resources_required()?;
-    let room = needed.num_memories.div_ceil(MEMORIES_PER_CELL).max(needed.num_tables.div_ceil(TABLES_PER_CELL));
+    let room =
+        needed.num_memories.div_ceil(MEMORIES_PER_CELL).max(needed.num_tables.div_ceil(TABLES_PER_CELL));
     Some(room.clamp(1, CELLS_MAX))
 }
 
@@ -110,7 +111,11 @@ pub(crate) fn room(component: &Component) -> Option<u32> {
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CellState>> {
     let mut linker = Linker::new(engine);
     wasi::add_to_linker(&mut linker)?;
-    stepcell::step::types::add_to_linker::<CellState, crate::cell::Types>(&mut linker, |_| crate::cell::Types)?;
-    stepcell::http::http::add_to_linker::<CellState, crate::cell::Http>(&mut linker, |state| &mut state.http)?;
+    stepcell::step::types::add_to_linker::<CellState, crate::cell::Types>(&mut linker, |_| {
+        crate::cell::Types
+    })?;
+    stepcell::http::http::add_to_linker::<CellState, crate::cell::Http>(&mut linker, |state| {
+        &mut state.http
+    })?;
     Ok(linker)
 }

@@ -4,11 +4,8 @@ use stepcell_core::{Failure, FailureKind, Fault, Json};
 use stepcell_engine::runner::Outcome;
 
 use crate::{
-    bindings::stepcell::step::types,
-    bindings::exports::stepcell::step::control,
-    cell::Refused,
-    limits::Effective,
-    trap,
+    bindings::exports::stepcell::step::control, bindings::stepcell::step::types, cell::Refused,
+    limits::Effective, trap,
 };
 
 /// The longest message that a step may give its failure. Protects the log: a failure is an event.
@@ -35,7 +32,10 @@ impl Check<'_> {
         }
     }
 
-    pub(crate) fn control(&self, returned: Result<control::Outcome, types::Failure>) -> Result<Outcome, Failure> {
+    pub(crate) fn control(
+        &self,
+        returned: Result<control::Outcome, types::Failure>,
+    ) -> Result<Outcome, Failure> {
         match returned {
             Ok(outcome) => self.outcome(outcome),
             Err(failure) => Err(self.failure(failure)),

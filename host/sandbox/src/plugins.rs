@@ -50,8 +50,12 @@ async fn install(library: &Arc<Library>, bytes: Bytes) -> Result<PluginInfo, Fai
         return Err(refused(Refusal::new("it is no WebAssembly file, or not all of one")));
     }
     let Some(folder) = library.first_folder() else {
-        return Err(Failure::system(Fault::Config, "no_plugin_folder", "there is no folder to put a plugin into")
-            .with_hint("name one under `plugins` in stepcell.yaml, or start with `--plugins`"));
+        return Err(Failure::system(
+            Fault::Config,
+            "no_plugin_folder",
+            "there is no folder to put a plugin into",
+        )
+        .with_hint("name one under `plugins` in stepcell.yaml, or start with `--plugins`"));
     };
     let digest = digest(bytes.clone()).await;
     let described = library.prepare(digest, bytes.to_vec()).await.map_err(refused)?;
@@ -59,7 +63,9 @@ async fn install(library: &Arc<Library>, bytes: Bytes) -> Result<PluginInfo, Fai
     let shown = folder.shown(&name);
     let written = tokio::task::spawn_blocking(move || folder.install(&name, &bytes)).await;
     on_disk("written", written)?;
-    library.changed(|published| settled(published, &shown, digest)).await
+    library
+        .changed(|published| settled(published, &shown, digest))
+        .await
         .ok_or_else(|| Failure::system(Fault::Unavailable, "stopping", "the host stops").retryable())
 }
 
@@ -77,7 +83,11 @@ fn settled(published: &Published, shown: &str, digest: Digest) -> Option<PluginI
 }
 
 fn refused(refusal: Refusal) -> Failure {
-    let failure = Failure::system(Fault::Config, "plugin_refused", format!("the file is no plugin: {}", refusal.reason));
+    let failure = Failure::system(
+        Fault::Config,
+        "plugin_refused",
+        format!("the file is no plugin: {}", refusal.reason),
+    );
     refusal.hint.into_iter().fold(failure, Failure::with_hint)
 }
 
@@ -85,9 +95,10 @@ fn refused(refusal: Refusal) -> Failure {
 fn file_name(published: &Published, describe: &Describe, digest: Digest) -> String {
     let same = published.files.iter().zip(&published.places).find(|(info, (folder, _))| {
         *folder == 0
-            && info.describe.as_ref().is_some_and(|other| {
-                other.kind == describe.kind && other.matches == describe.matches
-            })
+            && info
+                .describe
+                .as_ref()
+                .is_some_and(|other| other.kind == describe.kind && other.matches == describe.matches)
     });
     if let Some((_, (_, name))) = same {
         return name.clone();
@@ -98,7 +109,8 @@ fn file_name(published: &Published, describe: &Describe, digest: Digest) -> Stri
         name.push('-');
         name.extend(text.chars().filter(char::is_ascii_alphanumeric));
     }
-    let taken = published.places.iter().any(|(folder, other)| *folder == 0 && *other == format!("{name}.wasm"));
+    let taken =
+        published.places.iter().any(|(folder, other)| *folder == 0 && *other == format!("{name}.wasm"));
     if taken { format!("{name}-{}.wasm", digest.short()) } else { format!("{name}.wasm") }
 }
 
@@ -107,12 +119,12 @@ async fn remove(library: &Arc<Library>, kind: &str) -> Result<Vec<PluginInfo>, F
     if own.is_empty() {
         return Err(nothing_to_remove(kind, &builtin));
     }
-    for (_, folder, name) in &own {
-        let (folder, name) = (Arc::clone(folder), name.clone());
+    for file in &own {
+        let (folder, name) = (Arc::clone(&file.folder), file.name.clone());
         let removed = tokio::task::spawn_blocking(move || folder.remove(&name)).await;
         on_disk("removed", removed)?;
     }
-    let removed: Vec<PluginInfo> = own.into_iter().map(|(info, ..)| info).collect();
+    let removed: Vec<PluginInfo> = own.into_iter().map(|file| file.info).collect();
     library
         .changed(|published| {
             let gone = |info: &PluginInfo| published.files.iter().all(|other| other.file != info.file);
@@ -128,8 +140,9 @@ fn nothing_to_remove(kind: &str, builtin: &[PluginInfo]) -> Failure {
             .with_hint("`GET /api/v1/plugins` lists the files there are"),
         Some(info) => {
             let message = format!("`{}`, which serves `{kind}`, comes with the host", info.file);
-            Failure::system(Fault::Denied, "plugin_builtin", message)
-                .with_hint("remove the file itself, or put one that serves the same type into a folder of yours")
+            Failure::system(Fault::Denied, "plugin_builtin", message).with_hint(
+                "remove the file itself, or put one that serves the same type into a folder of yours",
+            )
         }
     }
 }
@@ -140,6 +153,10 @@ fn on_disk(what: &str, result: Result<io::Result<()>, tokio::task::JoinError>) -
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it was given up".to_owned(),
     };
-    Err(Failure::system(Fault::Unavailable, "folder_unwritable", format!("the file can not be {what}: {error}"))
-        .with_hint("the host needs the right to write to its first plugin folder"))
+    Err(Failure::system(
+        Fault::Unavailable,
+        "folder_unwritable",
+        format!("the file can not be {what}: {error}"),
+    )
+    .with_hint("the host needs the right to write to its first plugin folder"))
 }

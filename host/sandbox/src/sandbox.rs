@@ -126,7 +126,7 @@ impl Shared {
     }
 
     /// The operator's word on a type; without one, what the host's own files need and no other file gets.
-    fn grant(&self, kind: &str, digest: Digest) -> Arc<Grant> {
+    pub(crate) fn grant(&self, kind: &str, digest: Digest) -> Arc<Grant> {
         let granted = self.policy.grants.get(kind);
         Arc::clone(granted.unwrap_or_else(|| {
             let own = self.library.published().builtins.contains(&digest);
@@ -140,11 +140,8 @@ fn completion(ended: Ended, started: std::time::Instant) -> Completion {
         Returned::Outcome(outcome) => Ok(outcome),
         Returned::Description(_) => Err(crate::trap::host_panic()),
     });
-    let receipt = Receipt {
-        fuel: ended.fuel,
-        total_us: micros(started.elapsed()),
-        host_us: micros(ended.host),
-    };
+    let receipt =
+        Receipt { fuel: ended.fuel, total_us: micros(started.elapsed()), host_us: micros(ended.host) };
     Completion {
         result,
         receipt,

@@ -31,8 +31,12 @@ pub(crate) fn failure(error: &wasmtime::Error, circumstances: &Circumstances<'_>
         return stopped(*reason, limits, kind);
     }
     if error.is::<SleepTooLong>() {
-        return Failure::system(Fault::Limit, "sleep_too_long", format!("the step sleeps for more than {MAX_SLEEP:?}"))
-            .with_hint("put a `delay` step before it: a waiting run holds no cell");
+        return Failure::system(
+            Fault::Limit,
+            "sleep_too_long",
+            format!("the step sleeps for more than {MAX_SLEEP:?}"),
+        )
+        .with_hint("put a `delay` step before it: a waiting run holds no cell");
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => return limits.fuel_exhausted(kind),

@@ -84,12 +84,14 @@ fn limit_this_process() -> io::Result<()> {
     Ok(())
 }
 
-fn compile(input: &Path, output: &Path) -> Result<(), CompileError> {
+pub(crate) fn compile(input: &Path, output: &Path) -> Result<(), CompileError> {
     let bytes = fs::read(input).map_err(|source| CompileError::Read { path: input.to_owned(), source })?;
     let component = if bytes.get(4..8) == Some(&CORE_MODULE) { componentize(&bytes)? } else { bytes };
-    let engine = Engine::new(&machine::compile_config()).map_err(|error| CompileError::Engine(error.to_string()))?;
-    let code =
-        engine.precompile_component(&component).map_err(|error| CompileError::Component(format!("{error:#}")))?;
+    let engine =
+        Engine::new(&machine::compile_config()).map_err(|error| CompileError::Engine(error.to_string()))?;
+    let code = engine
+        .precompile_component(&component)
+        .map_err(|error| CompileError::Component(format!("{error:#}")))?;
     write(output, &code).map_err(|source| CompileError::Write { path: output.to_owned(), source })
 }
 

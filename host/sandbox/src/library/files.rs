@@ -37,13 +37,19 @@ enum Phase {
     Settling(Duration),
     Loading,
     Ready(Described),
-    Refused { refusal: Refusal, digest: Option<Digest> },
+    Refused {
+        refusal: Refusal,
+        digest: Option<Digest>,
+    },
 }
 
 /// What reading a file came to.
 pub(super) enum Read {
     Ready(Described),
-    Refused { refusal: Refusal, digest: Option<Digest> },
+    Refused {
+        refusal: Refusal,
+        digest: Option<Digest>,
+    },
     /// It ends in the middle.
     Cut,
     /// It was written to meanwhile.
@@ -164,8 +170,9 @@ impl Files {
             Read::Refused { refusal, digest } => file.refuse(refusal, digest),
             Read::Changed => file.phase = Phase::Settling(SETTLE),
             Read::Cut if stamp.is_older_than(CUT_PATIENCE) => file.refuse(
-                Refusal::new(format!("it ends in the middle, after {} bytes", stamp.bytes()))
-                    .with_hint("copy it again; a file that is copied under another name and renamed is never seen half"),
+                Refusal::new(format!("it ends in the middle, after {} bytes", stamp.bytes())).with_hint(
+                    "copy it again; a file that is copied under another name and renamed is never seen half",
+                ),
                 None,
             ),
             Read::Cut => file.phase = Phase::Settling(CUT_PATIENCE),
@@ -261,7 +268,8 @@ mod tests {
     #[test]
     fn a_file_that_can_not_be_looked_at_is_refused() {
         let mut files = Files::default();
-        let denied = || Found { name: "a.wasm".to_owned(), stamp: Err(io::ErrorKind::PermissionDenied.into()) };
+        let denied =
+            || Found { name: "a.wasm".to_owned(), stamp: Err(io::ErrorKind::PermissionDenied.into()) };
         assert!(files.scanned(0, vec![denied()]));
         assert!(!files.scanned(0, vec![denied()]));
         assert!(refused(&files, "a.wasm").unwrap().contains("can not be read"));

@@ -1,6 +1,6 @@
 //! The task that keeps the library up to date with its folders.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::HashSet, io, sync::Arc, time::Duration};
 
 use stepcell_core::Digest;
 use tokio::{sync::mpsc, time::sleep};
@@ -30,7 +30,7 @@ type Results = mpsc::Sender<(Key, Stamp, Read)>;
 
 /// Follows the folders until it is told to stop; without `watch`, until every file of now is known.
 pub(crate) async fn keep(library: Arc<Library>, watch: bool, stop: CancellationToken) {
-    let mut keeper = Keeper { files: Files::default(), failed: vec![None; library.folders.len()], library };
+    let mut keeper = Keeper::new(library);
     tokio::select! {
         () = stop.cancelled() => {}
         () = keeper.run(watch) => {}
@@ -40,11 +40,18 @@ pub(crate) async fn keep(library: Arc<Library>, watch: bool, stop: CancellationT
 struct Keeper {
     library: Arc<Library>,
     files: Files,
+    /// Which files get the default grants.
+    builtins: HashSet<Digest>,
     /// For each folder why it could not be looked at the last time, so that this is said once.
     failed: Vec<Option<String>>,
 }
 
 impl Keeper {
+    fn new(library: Arc<Library>) -> Self {
+        let failed = vec![None; library.folders.len()];
+        Self { library, files: Files::default(), builtins: HashSet::new(), failed }
+    }
+
     async fn run(&mut self, watch: bool) {
         let watcher = watch.then(|| Watch::start(&self.library));
         let (results, mut read) = mpsc::channel(RESULTS_MAX);
@@ -87,7 +94,17 @@ impl Keeper {
             let scanned = scanned.unwrap_or_else(|_| Err(io::Error::other("the scan was given up")));
             changed |= self.scanned(index, &path, scanned);
         }
+        if changed {
+            self.builtins = self.listed().await;
+        }
         changed
+    }
+
+    async fn listed(&self) -> HashSet<Digest> {
+        let Some(folder) = self.library.folders.get(self.library.builtins_from).cloned() else {
+            return HashSet::new();
+        };
+        tokio::task::spawn_blocking(move || folder.listed()).await.unwrap_or_default()
     }
 
     fn scanned(&mut self, index: usize, path: &str, scanned: io::Result<Vec<Found>>) -> bool {
@@ -114,7 +131,7 @@ impl Keeper {
 
     fn publish(&self, changed: bool, done: bool) {
         if changed {
-            self.library.publish(&self.files);
+            self.library.publish(&self.files, &self.builtins);
         }
         if done {
             self.library.ready.send_if_modified(|ready| !std::mem::replace(ready, true));
@@ -156,7 +173,8 @@ fn content(folder: &Folder, name: &str, expected: Stamp) -> Content {
             Shape::Whole => Content::Whole(Digest::of(&bytes), bytes),
             Shape::Cut => Content::Cut,
             Shape::NotWasm => Content::Refused(
-                Refusal::new("it is no WebAssembly file").with_hint("a plugin starts with the bytes `\\0asm`"),
+                Refusal::new("it is no WebAssembly file")
+                    .with_hint("a plugin starts with the bytes `\\0asm`"),
             ),
         },
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Content::Changed,

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::HashSet, sync::Arc};
 
 use indexmap::IndexMap;
 use serde_json::Value;
-use stepcell_core::{Catalog, StepType, catalog::Provider};
+use stepcell_core::{Catalog, Digest, StepType, catalog::Provider};
 use stepcell_engine::runner::{PluginInfo, PluginState};
 
 use super::{
@@ -16,20 +16,20 @@ use crate::plugin::{Described, Refusal};
 
 impl Library {
     /// Makes what the files are now visible to everyone.
-    pub(super) fn publish(&self, files: &Files) {
+    pub(super) fn publish(&self, files: &Files, builtins: &HashSet<Digest>) {
         let mut claims = Claims::default();
-        let mut published = Published::default();
+        let mut published = Published { builtins: builtins.clone(), ..Published::default() };
         for (key, file) in files.iter() {
             let shown = self.shown(key);
-            let lost_to = file.serves().and_then(|described| claims.claim(&shown, described));
+            let lost_to = file.serves().and_then(|described| claims.claim(&shown, &key.name, described));
             published.files.push(info(shown, file, lost_to));
             published.places.push((key.folder, key.name.clone()));
-            if key.folder >= self.builtins_from {
-                published.builtins.extend(file.serves().map(|described| described.plugin.digest()));
-            }
         }
-        let live: HashSet<_> =
-            files.iter().filter_map(|(_, file)| file.serves()).map(|described| described.plugin.digest()).collect();
+        let live: HashSet<_> = files
+            .iter()
+            .filter_map(|(_, file)| file.serves())
+            .map(|described| described.plugin.digest())
+            .collect();
         let folders = self.folders.iter().map(|folder| folder.path().display().to_string()).collect();
         published.catalog = Arc::new(Catalog { types: claims.into_types(), folders });
         self.tell_changes(&published);
@@ -52,7 +52,9 @@ impl Library {
             match &info.state {
                 _ if known => {}
                 PluginState::Loading => tracing::debug!(file = %info.file, "plugin found"),
-                PluginState::Ready { kind } => tracing::info!(file = %info.file, r#type = %kind, "plugin ready"),
+                PluginState::Ready { kind } => {
+                    tracing::info!(file = %info.file, r#type = %kind, "plugin ready")
+                }
                 PluginState::Refused { reason, hint } => {
                     tracing::warn!(file = %info.file, %reason, hint = hint.as_deref(), "plugin refused");
                 }
@@ -66,18 +68,24 @@ impl Library {
 
 /// Who serves what. The first to claim a type with a match has it.
 #[derive(Default)]
-struct Claims(IndexMap<String, Vec<Arc<Provider>>>);
+struct Claims(IndexMap<String, Vec<Claim>>);
+
+struct Claim {
+    /// The file as the operator would write it.
+    shown: String,
+    provider: Arc<Provider>,
+}
 
 impl Claims {
     /// Gives the file that was first, where one was.
-    fn claim(&mut self, shown: &str, described: &Described) -> Option<String> {
+    fn claim(&mut self, shown: &str, name: &str, described: &Described) -> Option<String> {
         let describe = &described.describe;
-        let providers = self.0.entry(describe.kind.clone()).or_default();
-        let first = providers.iter().find(|provider| provider.describe.matches == describe.matches);
+        let claims = self.0.entry(describe.kind.clone()).or_default();
+        let first = claims.iter().find(|claim| claim.provider.describe.matches == describe.matches);
         if let Some(first) = first {
-            return Some(first.file.clone());
+            return Some(first.shown.clone());
         }
-        providers.push(provider(shown, described));
+        claims.push(Claim { shown: shown.to_owned(), provider: provider(name, described) });
         None
     }
 
@@ -86,7 +94,8 @@ impl Claims {
         let mut types: IndexMap<_, _> = self
             .0
             .into_iter()
-            .map(|(kind, mut providers)| {
+            .map(|(kind, claims)| {
+                let mut providers: Vec<_> = claims.into_iter().map(|claim| claim.provider).collect();
                 providers.sort_by_key(|provider| Reverse(provider.describe.matches.len()));
                 (kind, StepType { providers })
             })

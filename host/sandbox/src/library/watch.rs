@@ -25,9 +25,7 @@ impl Watch {
         });
         match watcher {
             Ok(mut watcher) => {
-                let complete = library.folders.iter().fold(true, |complete, folder| {
-                    watcher.watch(folder.path(), RecursiveMode::NonRecursive).is_ok() && complete
-                });
+                let complete = watch_all(&mut watcher, library);
                 Self { _watcher: Some(watcher), complete }
             }
             Err(error) => {
@@ -41,4 +39,13 @@ impl Watch {
     pub(super) fn is_complete(&self) -> bool {
         self.complete
     }
+}
+
+/// Every folder, although one of them may fail; says whether none did.
+fn watch_all(watcher: &mut RecommendedWatcher, library: &Library) -> bool {
+    let mut complete = true;
+    for folder in &library.folders {
+        complete &= watcher.watch(folder.path(), RecursiveMode::NonRecursive).is_ok();
+    }
+    complete
 }

@@ -31,7 +31,10 @@ fn refused(reason: String) -> Refusal {
 
 fn check(describe: &Describe) -> Result<(), String> {
     if !is_kind(&describe.kind) {
-        return Err(format!("`type` is `{:.80}`, and must be lower-case letters, digits and `_`", describe.kind));
+        return Err(format!(
+            "`type` is `{:.80}`, and must be lower-case letters, digits and `_`",
+            describe.kind
+        ));
     }
     if !CATEGORIES.contains(&describe.category.as_str()) {
         let known = CATEGORIES.join("`, `");

@@ -59,8 +59,7 @@ impl Imports {
 
 fn is_known(name: &str) -> bool {
     KNOWN.iter().any(|(package, version)| {
-        name.starts_with(package)
-            && name.split_once('@').is_some_and(|(_, given)| given.starts_with(version))
+        name.starts_with(package) && name.split_once('@').is_some_and(|(_, given)| given.starts_with(version))
     })
 }
 
@@ -68,10 +67,12 @@ fn refusal(unknown: &str) -> Refusal {
     let refusal = Refusal::new(format!("it imports `{unknown}`, which this host does not have"));
     let package = unknown.split(['/', '@']).next().unwrap_or_default();
     match package {
-        "wasi:http" => refusal.with_hint("ask for `stepcell:http/http@0.1.0` instead: every way out is granted by the operator"),
-        _ if KNOWN.iter().any(|(known, _)| known.trim_end_matches('/') == package) => {
-            refusal.with_hint("this host has another version of it; build the plugin against `wit/` of this version")
-        }
+        "wasi:http" => refusal.with_hint(
+            "ask for `stepcell:http/http@0.1.0` instead: every way out is granted by the operator",
+        ),
+        _ if KNOWN.iter().any(|(known, _)| known.trim_end_matches('/') == package) => refusal.with_hint(
+            "this host has another version of it; build the plugin against `wit/` of this version",
+        ),
         _ => refusal.with_hint("a plugin may import WASI 0.2 and the interfaces under `wit/`"),
     }
 }

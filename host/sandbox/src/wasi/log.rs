@@ -40,7 +40,8 @@ impl Log {
         if dropped > 0 {
             // The limit may have cut a character in two.
             let whole = bytes.utf8_chunks().fold(0, |end, chunk| {
-                end + chunk.valid().len() + if is_cut_off(chunk.invalid()) { 0 } else { chunk.invalid().len() }
+                end + chunk.valid().len()
+                    + if is_cut_off(chunk.invalid()) { 0 } else { chunk.invalid().len() }
             });
             dropped += (bytes.len() - whole) as u64;
             bytes.truncate(whole);

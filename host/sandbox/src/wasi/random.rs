@@ -87,8 +87,13 @@ mod tests {
 
     #[test]
     fn any_other_attempt_gets_others() {
-        let numbers =
-            [first(1, 2, "a", 3), first(9, 2, "a", 3), first(1, 9, "a", 3), first(1, 2, "b", 3), first(1, 2, "a", 4)];
+        let numbers = [
+            first(1, 2, "a", 3),
+            first(9, 2, "a", 3),
+            first(1, 9, "a", 3),
+            first(1, 2, "b", 3),
+            first(1, 2, "a", 4),
+        ];
         let distinct: std::collections::BTreeSet<_> = numbers.iter().collect();
         assert_eq!(distinct.len(), numbers.len());
     }
