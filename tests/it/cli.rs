@@ -6,7 +6,8 @@ use serde_json::json;
 use stepcell_tests::{Host, guest, stepcell};
 use tempfile::TempDir;
 
-const GOOD: &str = "name: good\nsteps:\n  - { id: a, type: transform, config: { output: \"{{ input.n }}\" } }\n";
+const GOOD: &str =
+    "name: good\nsteps:\n  - { id: a, type: transform, config: { output: \"{{ input.n }}\" } }\n";
 const BAD: &str = r#"name: bad
 steps:
   - id: a
@@ -62,7 +63,8 @@ fn validate_lists_every_mistake_with_its_place() {
 fn a_failed_run_and_a_wrong_call_differ_in_the_exit_code() {
     let plugins = tempfile::tempdir().unwrap();
     fs::copy(guest("fails"), plugins.path().join("fails.wasm")).unwrap();
-    let folder = folder(&[("no.yaml", "name: no\nsteps: [{ id: a, type: fails, config: { code: sold_out } }]")]);
+    let folder =
+        folder(&[("no.yaml", "name: no\nsteps: [{ id: a, type: fails, config: { code: sold_out } }]")]);
     let at = plugins.path().to_str().unwrap();
     let failed = stepcell(folder.path(), &["run", "no.yaml", "--plugins", at]);
     assert_eq!(failed.code, Some(1), "{}", failed.shown());
@@ -78,7 +80,11 @@ fn a_failed_run_and_a_wrong_call_differ_in_the_exit_code() {
 fn json_output_is_the_run() {
     let folder = folder(&[("good.yaml", GOOD)]);
     let run = stepcell(folder.path(), &["run", "good.yaml", "--input", "{n: 7}", "--output", "json"]).json();
-    assert_eq!((&run["status"], &run["steps"]["a"]["type"]), (&json!("succeeded"), &json!("transform")), "{run:#}");
+    assert_eq!(
+        (&run["status"], &run["steps"]["a"]["type"]),
+        (&json!("succeeded"), &json!("transform")),
+        "{run:#}"
+    );
 }
 
 #[test]
@@ -91,7 +97,8 @@ fn another_address_is_refused_until_there_are_tokens() {
 
 #[test]
 fn a_wrong_config_is_told_with_its_place() {
-    let folder = folder(&[("good.yaml", GOOD), ("stepcell.yaml", "lisen: 127.0.0.1:1\nlimits: { fuel: lots }\n")]);
+    let folder =
+        folder(&[("good.yaml", GOOD), ("stepcell.yaml", "lisen: 127.0.0.1:1\nlimits: { fuel: lots }\n")]);
     let output = stepcell(folder.path(), &["run", "good.yaml"]);
     assert_eq!(output.code, Some(2));
     assert_shown!(output);

@@ -34,10 +34,15 @@ async fn a_step_in_flight_runs_again_with_the_same_key() {
             shop.url()
         ))
         .await;
-    stepcell_tests::eventually("the shop was asked", || async { (shop.seen().len() == 1).then_some(()) }).await;
+    stepcell_tests::eventually("the shop was asked", || async { (shop.seen().len() == 1).then_some(()) })
+        .await;
     host.restart().await;
-    stepcell_tests::eventually("the shop was asked again", || async { (shop.seen().len() == 2).then_some(()) }).await;
-    let keys: Vec<_> = shop.seen().iter().map(|seen| seen.header("idempotency-key").map(str::to_owned)).collect();
+    stepcell_tests::eventually("the shop was asked again", || async {
+        (shop.seen().len() == 2).then_some(())
+    })
+    .await;
+    let keys: Vec<_> =
+        shop.seen().iter().map(|seen| seen.header("idempotency-key").map(str::to_owned)).collect();
     assert!(keys[0].is_some() && keys[0] == keys[1], "{keys:?}");
     let (_, cancelled) = host.post(&format!("/runs/{run}/cancel"), &json!({})).await;
     assert_eq!(cancelled["status"], "cancelled", "{cancelled:#}");
@@ -83,7 +88,9 @@ async fn acknowledged_runs_are_there_after_a_kill() {
     let mut host = Host::start().await;
     let mut runs = Vec::new();
     for _ in 0..20 {
-        runs.push(host.submit("name: short\nsteps: [{ id: a, type: transform, config: { output: 1 } }]").await);
+        runs.push(
+            host.submit("name: short\nsteps: [{ id: a, type: transform, config: { output: 1 } }]").await,
+        );
     }
     host.restart().await;
     for run in runs {

@@ -8,7 +8,10 @@ use stepcell_tests::{Host, Shop};
 async fn the_log_tells_the_whole_run() {
     let host = Host::start().await;
     let (_, run) = host
-        .post_yaml("/runs?wait=60s", "name: short\nsteps: [{ id: a, type: condition, config: { expression: 1 } }]")
+        .post_yaml(
+            "/runs?wait=60s",
+            "name: short\nsteps: [{ id: a, type: condition, config: { expression: 1 } }]",
+        )
         .await;
     let id = run["run_id"].as_str().unwrap();
     let (_, page) = host.get(&format!("/runs/{id}/events")).await;
@@ -16,7 +19,15 @@ async fn the_log_tells_the_whole_run() {
     let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(
         kinds,
-        ["run.created", "run.started", "step.routed", "step.started", "step.branched", "step.succeeded", "run.succeeded"]
+        [
+            "run.created",
+            "run.started",
+            "step.routed",
+            "step.started",
+            "step.branched",
+            "step.succeeded",
+            "run.succeeded"
+        ]
     );
     for (index, event) in events.iter().enumerate() {
         assert_eq!((&event["seq"], &event["run_id"]), (&json!(index + 1), &json!(id)), "{event:#}");
@@ -28,7 +39,9 @@ async fn the_log_tells_the_whole_run() {
 
 /// Reads a stream of server-sent events to its end.
 async fn stream(host: &Host, run: &str, last: Option<&str>) -> Vec<(String, Value)> {
-    let request = host.request(reqwest::Method::GET, &format!("/runs/{run}/events")).header("accept", "text/event-stream");
+    let request = host
+        .request(reqwest::Method::GET, &format!("/runs/{run}/events"))
+        .header("accept", "text/event-stream");
     let request = match last {
         Some(last) => request.header("last-event-id", last),
         None => request,
@@ -44,7 +57,9 @@ async fn stream(host: &Host, run: &str, last: Option<&str>) -> Vec<(String, Valu
         block.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim_start().to_owned())
     };
     text.split("\n\n")
-        .filter_map(|block| Some((field(block, "id:")?, serde_json::from_str(&field(block, "data:")?).unwrap())))
+        .filter_map(|block| {
+            Some((field(block, "id:")?, serde_json::from_str(&field(block, "data:")?).unwrap()))
+        })
         .collect()
 }
 
@@ -57,8 +72,15 @@ async fn a_live_stream_ends_with_the_run_and_can_be_resumed() {
     assert_eq!(
         kinds,
         [
-            "run.created", "run.started", "step.routed", "step.started", "step.waiting", "run.waiting",
-            "step.resumed", "step.succeeded", "run.succeeded"
+            "run.created",
+            "run.started",
+            "step.routed",
+            "step.started",
+            "step.waiting",
+            "run.waiting",
+            "step.resumed",
+            "step.succeeded",
+            "run.succeeded"
         ]
     );
     assert_eq!(stream(&host, &run, Some("7")).await, all[7..]);
@@ -86,7 +108,10 @@ async fn a_refusal_is_an_event_with_the_line_that_would_allow_it() {
     let shop = Shop::start().await;
     let host = Host::start().await;
     let run = host
-        .run(&format!("name: refused\nsteps: [{{ id: a, type: http_request, config: {{ url: \"{}/orders/7\" }} }}]", shop.url()))
+        .run(&format!(
+            "name: refused\nsteps: [{{ id: a, type: http_request, config: {{ url: \"{}/orders/7\" }} }}]",
+            shop.url()
+        ))
         .await;
     assert_eq!(run["error"]["fault"], "denied", "{run:#}");
     let (_, page) = host.get(&format!("/runs/{}/events", run["run_id"].as_str().unwrap())).await;
@@ -100,7 +125,10 @@ async fn a_refusal_is_an_event_with_the_line_that_would_allow_it() {
     // The line does what it says.
     let host = Host::builder().config(allow).start().await;
     let run = host
-        .run(&format!("name: allowed\nsteps: [{{ id: a, type: http_request, config: {{ url: \"{}/orders/7\" }} }}]", shop.url()))
+        .run(&format!(
+            "name: allowed\nsteps: [{{ id: a, type: http_request, config: {{ url: \"{}/orders/7\" }} }}]",
+            shop.url()
+        ))
         .await;
     assert_eq!(run["status"], "succeeded", "{run:#}");
 }

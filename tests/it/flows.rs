@@ -144,7 +144,8 @@ steps:
     assert_eq!(run["status"], "succeeded", "{run:#}");
     assert_eq!(run["steps"]["a"]["attempts"], 3);
     assert_eq!(run["steps"]["a"]["output"]["body"], json!({"attempt": 3}));
-    let keys: Vec<_> = shop.seen().iter().map(|seen| seen.header("idempotency-key").map(str::to_owned)).collect();
+    let keys: Vec<_> =
+        shop.seen().iter().map(|seen| seen.header("idempotency-key").map(str::to_owned)).collect();
     assert_eq!(keys.len(), 3);
     assert!(keys[0].is_some() && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
 }

@@ -32,7 +32,10 @@ async fn a_submitted_run_is_accepted_and_can_be_shown() {
     let run = host.until(run, "succeeded").await;
     let mut keys: Vec<_> = run.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["created_at", "error", "finished_at", "flow", "input", "output", "run_id", "status", "steps"]);
+    assert_eq!(
+        keys,
+        ["created_at", "error", "finished_at", "flow", "input", "output", "run_id", "status", "steps"]
+    );
 }
 
 #[tokio::test]
@@ -44,9 +47,13 @@ async fn runs_are_listed_newest_first_in_pages() {
         runs.push(run["run_id"].clone());
     }
     let (_, page) = host.get("/runs?limit=2&status=succeeded&flow=short").await;
-    let ids = |page: &Value| page["runs"].as_array().unwrap().iter().map(|run| run["run_id"].clone()).collect::<Vec<_>>();
+    let ids = |page: &Value| {
+        page["runs"].as_array().unwrap().iter().map(|run| run["run_id"].clone()).collect::<Vec<_>>()
+    };
     assert_eq!(ids(&page), [runs[2].clone(), runs[1].clone()]);
-    let (_, rest) = host.get(&format!("/runs?limit=2&status=succeeded&flow=short&cursor={}", page["next"].as_str().unwrap())).await;
+    let (_, rest) = host
+        .get(&format!("/runs?limit=2&status=succeeded&flow=short&cursor={}", page["next"].as_str().unwrap()))
+        .await;
     assert_eq!(ids(&rest), [runs[0].clone()]);
     assert_eq!(rest["next"], Value::Null);
     let (_, none) = host.get("/runs?status=failed").await;
@@ -76,7 +83,15 @@ steps:
         .as_array()
         .unwrap()
         .iter()
-        .map(|error| format!("{}:{} {} {}", error["line"], error["column"], error["code"].as_str().unwrap(), error["message"].as_str().unwrap()))
+        .map(|error| {
+            format!(
+                "{}:{} {} {}",
+                error["line"],
+                error["column"],
+                error["code"].as_str().unwrap(),
+                error["message"].as_str().unwrap()
+            )
+        })
         .collect();
     insta::with_settings!({filters => vec![(r"/[^`\s,]*/plugins", "[PLUGINS]")]}, {
         insta::assert_debug_snapshot!(shown);
@@ -129,7 +144,9 @@ async fn what_is_no_submission_is_told_so() {
 #[tokio::test]
 async fn only_this_machines_names_may_be_asked_for() {
     let host = Host::start().await;
-    let get = |header: &'static str, value: &'static str| host.request(reqwest::Method::GET, "/runs").header(header, value).send();
+    let get = |header: &'static str, value: &'static str| {
+        host.request(reqwest::Method::GET, "/runs").header(header, value).send()
+    };
     assert_eq!(get("host", "evil.example").await.unwrap().status(), 403);
     assert_eq!(get("origin", "http://evil.example").await.unwrap().status(), 403);
     assert_eq!(get("accept", "application/json").await.unwrap().status(), 200);

@@ -49,7 +49,9 @@ result = [math.floor(2.5), hashlib.sha256(b'x').hexdigest()[:8], urllib.parse.qu
 #[tokio::test]
 async fn random_differs_from_run_to_run() {
     let host = Host::start().await;
-    for (language, text) in [("python", "import random\nresult = random.random()"), ("javascript", "return Math.random()")] {
+    for (language, text) in
+        [("python", "import random\nresult = random.random()"), ("javascript", "return Math.random()")]
+    {
         let one = code(&host, language, text, json!(null)).await;
         let two = code(&host, language, text, json!(null)).await;
         assert!(one["output"]["result"].is_f64(), "{one:#}");
@@ -94,7 +96,10 @@ async fn dangerous_things_do_not_work() {
         ("python", "result = open('/etc/passwd').read()"),
         ("python", "import socket\nresult = 1"),
         ("python", "import subprocess\nresult = 1"),
-        ("python", "result = [c for c in ().__class__.__base__.__subclasses__() if c.__name__ == 'FileIO'][0]('/etc/passwd').read().decode()"),
+        (
+            "python",
+            "result = [c for c in ().__class__.__base__.__subclasses__() if c.__name__ == 'FileIO'][0]('/etc/passwd').read().decode()",
+        ),
         ("javascript", "return fetch('http://example.com')"),
         ("javascript", "return require('fs').readFileSync('/etc/passwd')"),
         ("javascript", "return process.env"),
@@ -121,14 +126,20 @@ async fn a_long_sleep_is_refused_with_a_hint() {
     // `time` may not be there at all; where it is, a sleep is cut short.
     let error = &step["error"];
     assert_eq!(step["status"], "failed", "{step:#}");
-    assert!(error["code"] == "sleep_too_long" || error["message"].as_str().unwrap().contains("time"), "{step:#}");
+    assert!(
+        error["code"] == "sleep_too_long" || error["message"].as_str().unwrap().contains("time"),
+        "{step:#}"
+    );
 }
 
 #[tokio::test]
 async fn a_template_in_code_is_refused_and_input_is_named() {
     let host = Host::start().await;
     let (status, problem) = host
-        .post_yaml("/runs", "name: t\nsteps: [{ id: a, type: inline_code, config: { code: \"result = '{{ input.x }}'\" } }]")
+        .post_yaml(
+            "/runs",
+            "name: t\nsteps: [{ id: a, type: inline_code, config: { code: \"result = '{{ input.x }}'\" } }]",
+        )
         .await;
     assert_eq!(status, 422);
     let error = &problem["errors"][0];
@@ -139,10 +150,12 @@ async fn a_template_in_code_is_refused_and_input_is_named() {
 async fn one_catalog_entry_stands_for_both_languages() {
     let host = Host::start().await;
     let (_, catalog) = host.get("/catalog/steps").await;
-    let entries: Vec<_> = catalog.as_array().unwrap().iter().filter(|entry| entry["type"] == "inline_code").collect();
+    let entries: Vec<_> =
+        catalog.as_array().unwrap().iter().filter(|entry| entry["type"] == "inline_code").collect();
     assert_eq!(entries.len(), 1);
     let languages = &entries[0]["config_schema"]["properties"]["language"]["enum"];
-    let mut languages: Vec<_> = languages.as_array().unwrap().iter().map(|language| language.as_str().unwrap()).collect();
+    let mut languages: Vec<_> =
+        languages.as_array().unwrap().iter().map(|language| language.as_str().unwrap()).collect();
     languages.sort_unstable();
     assert_eq!(languages, ["javascript", "python"]);
 }

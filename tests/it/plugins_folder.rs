@@ -12,13 +12,19 @@ async fn types(host: &Host) -> Vec<String> {
 
 async fn until_listed(host: &Host, kind: &str, listed: bool) {
     let what = format!("{kind} is {}in the catalog", if listed { "" } else { "not " });
-    eventually(&what, || async { (types(host).await.iter().any(|name| name == kind) == listed).then_some(()) }).await;
+    eventually(&what, || async {
+        (types(host).await.iter().any(|name| name == kind) == listed).then_some(())
+    })
+    .await;
 }
 
 async fn file(host: &Host, name: &str) -> Value {
     eventually(&format!("{name} is looked at"), || async {
         let (_, files) = host.get("/plugins").await;
-        let entry = files.as_array()?.iter().find(|entry| entry["file"].as_str().is_some_and(|file| file.ends_with(name)))?;
+        let entry = files
+            .as_array()?
+            .iter()
+            .find(|entry| entry["file"].as_str().is_some_and(|file| file.ends_with(name)))?;
         (entry["state"] != "loading").then(|| entry.clone())
     })
     .await
@@ -32,7 +38,11 @@ async fn the_catalog_lives_in_the_plugins() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|entry| ["type", "label", "icon", "category"].map(|key| entry[key].as_str().unwrap().to_owned()).join(" | "))
+        .map(|entry| {
+            ["type", "label", "icon", "category"]
+                .map(|key| entry[key].as_str().unwrap().to_owned())
+                .join(" | ")
+        })
         .collect();
     insta::assert_debug_snapshot!(shown);
 }
@@ -114,7 +124,9 @@ async fn a_bad_file_is_named_and_stops_nothing() {
 async fn a_plugin_can_be_sent_and_deleted_over_http() {
     let host = Host::start().await;
     let bytes = fs::read(guest("hello")).unwrap();
-    let post = |bytes: Vec<u8>| host.request(reqwest::Method::POST, "/plugins").header("content-type", "application/wasm").body(bytes);
+    let post = |bytes: Vec<u8>| {
+        host.request(reqwest::Method::POST, "/plugins").header("content-type", "application/wasm").body(bytes)
+    };
     let answer = post(bytes).send().await.unwrap();
     assert_eq!(answer.status(), 201, "{:?}", answer.text().await);
     until_listed(&host, "hello", true).await;

@@ -15,7 +15,11 @@ impl Output {
     /// The output as one text, for snapshots.
     pub fn shown(&self) -> String {
         let code = self.code.map_or_else(|| "killed".to_owned(), |code| code.to_string());
-        format!("exit: {code}\n--- stdout\n{}\n--- stderr\n{}", self.stdout.trim_end(), self.stderr.trim_end())
+        format!(
+            "exit: {code}\n--- stdout\n{}\n--- stderr\n{}",
+            self.stdout.trim_end(),
+            self.stderr.trim_end()
+        )
     }
 
     /// The JSON on stdout.

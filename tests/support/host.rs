@@ -2,7 +2,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::Child,
 };
 
 use reqwest::{Method, Response, StatusCode};
@@ -190,7 +190,8 @@ async fn answer(response: Response) -> (StatusCode, Value) {
 /// Starts the binary on a free port; gives its address as it prints it.
 fn serve(folder: &Path) -> (Child, String) {
     let mut command = crate::cli::command(folder, &["serve", "--listen", "127.0.0.1:0"]);
-    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("serve.log")).expect("a file");
+    let log =
+        fs::OpenOptions::new().create(true).append(true).open(folder.join("serve.log")).expect("a file");
     let mut process = command.stderr(log).spawn().expect("the binary is built by `cargo xtask test`");
     let mut line = String::new();
     let mut stdout = BufReader::new(process.stdout.take().expect("it is piped"));

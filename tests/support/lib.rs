@@ -1,6 +1,13 @@
 //! What a user has at hand, for the stories in `tests/it`: the real binary, a folder of plugins, a shell's
 //! view of output and exit code, and HTTP. Nothing of the product is replaced.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "it is all test code: what does not hold fails the test"
+)]
+
 mod cli;
 mod host;
 mod shop;
@@ -57,7 +64,10 @@ pub fn cache() -> PathBuf {
 /// # Panics
 /// Where none came within [`DEADLINE`].
 #[track_caller]
-pub fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> impl Future<Output = T> {
+pub fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> impl Future<Output = T> {
     let (what, started) = (what.to_owned(), Instant::now());
     async move {
         loop {

@@ -37,7 +37,11 @@ pub struct RunCreated {
 pub enum Payload {
     Value(Json),
     /// Kept whole as a blob; `fields` is what cells see of it.
-    Blob { digest: Digest, bytes: u64, fields: Json },
+    Blob {
+        digest: Digest,
+        bytes: u64,
+        fields: Json,
+    },
 }
 
 /// What one attempt used.

@@ -18,8 +18,8 @@ pub mod run;
 
 pub use catalog::{Catalog, StepType};
 pub use event::{Event, EventKind};
-pub use flow::Flow;
 pub use failure::{Failure, FailureKind, Fault};
+pub use flow::Flow;
 pub use ids::{Digest, RunId, StepId};
 pub use json::Json;
 pub use limits::Limits;

@@ -17,11 +17,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            fuel: 10_000_000_000,
-            memory: 128 << 20,
-            time: Duration::from_secs(60),
-            output: 16 << 20,
-        }
+        Self { fuel: 10_000_000_000, memory: 128 << 20, time: Duration::from_secs(60), output: 16 << 20 }
     }
 }

@@ -53,10 +53,8 @@ pub(crate) fn build<'a>(parts: Parts<'a, impl Iterator<Item = (&'a StepId, &'a P
         text.push_str("},");
     }
     let Parts { id, attempt, idempotency_key, .. } = parts;
-    let _ = write!(
-        text,
-        r#""step":{{"id":"{id}","attempt":{attempt},"idempotency_key":"{idempotency_key}"}}}}"#
-    );
+    let _ =
+        write!(text, r#""step":{{"id":"{id}","attempt":{attempt},"idempotency_key":"{idempotency_key}"}}}}"#);
     text
 }
 
@@ -91,10 +89,7 @@ mod tests {
         let step = serde_json::json!({"id": "b", "attempt": 2, "idempotency_key": "k"});
         check(ContextNeed::None, serde_json::json!({"step": step}));
         check(ContextNeed::Input, serde_json::json!({"input": {"x": 1}, "step": step}));
-        check(
-            ContextNeed::Full,
-            serde_json::json!({"input": {"x": 1}, "steps": {"a": [1]}, "step": step}),
-        );
+        check(ContextNeed::Full, serde_json::json!({"input": {"x": 1}, "steps": {"a": [1]}, "step": step}));
     }
 
     #[test]

@@ -41,9 +41,14 @@ pub(crate) enum Command {
         answer: oneshot::Sender<Result<RunView, Error>>,
     },
     /// Answered when all that was decided so far is on the disk.
-    Sync { answer: oneshot::Sender<()> },
+    Sync {
+        answer: oneshot::Sender<()>,
+    },
     /// A timer of a parked step is due. Answered when the store no longer holds the timer.
-    Timer { step: StepId, answer: oneshot::Sender<()> },
+    Timer {
+        step: StepId,
+        answer: oneshot::Sender<()>,
+    },
 }
 
 /// How an attempt ended, with its output kept where it is too big for the log.
@@ -202,7 +207,10 @@ impl Driver {
             match decision {
                 Decision::Start(step) => self.ready.push_back(step),
                 Decision::Skip(step, reason) => {
-                    self.emit_for(step, EventKind::StepSkipped(stepcell_core::event::StepSkipped { reason }))?;
+                    self.emit_for(
+                        step,
+                        EventKind::StepSkipped(stepcell_core::event::StepSkipped { reason }),
+                    )?;
                     todo.extend(self.progress.skipped(&self.prepared, step));
                 }
             }

@@ -210,7 +210,11 @@ impl Engine {
     }
 
     /// A run's events past `after` as they happen. Ends after the run's last event.
-    pub fn follow(&self, run: RunId, after: u64) -> impl Stream<Item = Result<Event, Error>> + Send + 'static {
+    pub fn follow(
+        &self,
+        run: RunId,
+        after: u64,
+    ) -> impl Stream<Item = Result<Event, Error>> + Send + 'static {
         follow::events(self.inner.clone(), run, after)
     }
 
@@ -278,7 +282,8 @@ impl Inner {
                 plugins: plan.pins(),
             }),
         };
-        let damaged = |error: stepcell_core::run::FoldError| Error::Damaged { run, reason: error.to_string() };
+        let damaged =
+            |error: stepcell_core::run::FoldError| Error::Damaged { run, reason: error.to_string() };
         let mut state = RunState::new(&created).map_err(damaged)?;
         let mut outbox = Outbox::begin(run, created);
         outbox.emit(&mut state, None, EventKind::RunStarted).map_err(damaged)?;

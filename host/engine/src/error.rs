@@ -40,8 +40,7 @@ impl Error {
             Self::NotWaiting { .. } => "not_waiting",
             Self::InvalidInput(_) => "invalid_input",
             Self::Busy { .. } => "too_many_runs",
-            Self::Store(stepcell_store::Error::Full) => "disk_full",
-            Self::Store(_) => "store_failed",
+            Self::Store(error) => error.code(),
             Self::Damaged { .. } => "run_damaged",
             Self::PluginGone { .. } => "plugin_gone",
             Self::Stopping => "stopping",
@@ -56,7 +55,7 @@ impl Error {
             Self::PluginGone { .. } => {
                 Some("put the same file back into a plugin folder and submit the flow again".to_owned())
             }
-            Self::Store(stepcell_store::Error::Full) => Some("free some space and try again".to_owned()),
+            Self::Store(error) => error.hint().map(Into::into),
             _ => None,
         }
     }

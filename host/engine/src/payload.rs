@@ -43,11 +43,8 @@ fn visible_fields(output: &Value, names: &[String], max_bytes: u64, digest: Dige
     for name in names {
         let Some(value) = output.get(name) else { continue };
         let field_bytes = value.to_string().len() as u64;
-        let shown = if field_bytes <= max_bytes {
-            value.clone()
-        } else {
-            reference(digest, field_bytes, Some(name))
-        };
+        let shown =
+            if field_bytes <= max_bytes { value.clone() } else { reference(digest, field_bytes, Some(name)) };
         fields.insert(name.clone(), shown);
     }
     if let Value::Object(whole) = reference(digest, bytes, None) {

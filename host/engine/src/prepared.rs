@@ -7,11 +7,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use stepcell_core::{
-    Catalog, Digest, Json, StepId, StepType,
-    plan::Plan,
-    schema::Schema,
-};
+use stepcell_core::{Catalog, Digest, Json, StepId, StepType, plan::Plan, schema::Schema};
 
 /// A plan with the plugins that a run of it pins.
 #[derive(Debug)]

@@ -119,7 +119,9 @@ impl Progress {
                 }
                 (NeedKind::Reference, true) => {}
                 (NeedKind::After, true) => after = Some(Ok(())),
-                (NeedKind::After, false) if after.is_none() => after = Some(Err(unmet(name, need.port.as_deref()))),
+                (NeedKind::After, false) if after.is_none() => {
+                    after = Some(Err(unmet(name, need.port.as_deref())))
+                }
                 (NeedKind::After, false) => {}
             }
         }
@@ -158,8 +160,13 @@ mod tests {
             }))
             .unwrap();
             let digest = Digest::of(kind.as_bytes());
-            let provider =
-                Provider { file: kind.into(), digest, describe: describe.into(), pure_step: true, control: false };
+            let provider = Provider {
+                file: kind.into(),
+                digest,
+                describe: describe.into(),
+                pure_step: true,
+                control: false,
+            };
             (kind.to_owned(), StepType { providers: vec![Arc::new(provider)] })
         };
         let types = [provider("plain", &[]), provider("fork", &["true", "false"])].into_iter().collect();

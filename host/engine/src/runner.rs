@@ -63,7 +63,9 @@ pub struct LimitsRequest {
 pub enum Entry {
     Execute,
     /// For a control step whose wait is over.
-    Resume { signal: Json },
+    Resume {
+        signal: Json,
+    },
 }
 
 /// The end of an attempt.

@@ -107,10 +107,10 @@ impl RunView {
             status: state.status,
             input: state.input.clone(),
             output: state.output.as_ref().map(shown),
-            error: state.error.as_ref().map(|error| RunFailure {
-                failure: error.into(),
-                step: state.failed_step.clone(),
-            }),
+            error: state
+                .error
+                .as_ref()
+                .map(|error| RunFailure { failure: error.into(), step: state.failed_step.clone() }),
             created_at: state.created_at,
             finished_at: state.finished_at,
             steps,
@@ -162,7 +162,8 @@ impl StepView {
 
 impl From<&Failure> for FailureView {
     fn from(failure: &Failure) -> Self {
-        let Failure { fault, kind, code, message, retryable, retry_after_ms, hint, details } = failure.clone();
+        let Failure { fault, kind, code, message, retryable, retry_after_ms, hint, details } =
+            failure.clone();
         let details = details.map(|details| details.value().clone());
         Self { fault, kind, code, message, retryable, retry_after_ms, hint, details }
     }

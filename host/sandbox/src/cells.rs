@@ -27,6 +27,13 @@ use crate::{
     wasi::Attempt,
 };
 
+/// How long the caller's own thread looks out for the end of an execution.
+const LOOK_OUT: Duration = Duration::from_micros(40);
+/// Looks between two readings of the clock.
+const LOOKS: u32 = 32;
+/// Cells that are alive while one execution runs: its own, and the one before it, which is being cleared away.
+const ALIVE_WHEN_ALONE: usize = 2;
+
 /// Everything that all cells share.
 pub(crate) struct Cells {
     engine: Engine,
@@ -34,6 +41,8 @@ pub(crate) struct Cells {
     lanes: Arc<Lanes>,
     room: Arc<Semaphore>,
     connector: Connector,
+    /// More than one, so that a guest runs while its caller looks out for its end.
+    has_cores: bool,
 }
 
 /// One execution that is asked for.
@@ -54,7 +63,8 @@ impl Cells {
         let linker = machine::linker(&engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
         let lanes = Lanes::start(&engine, &tokio::runtime::Handle::current()).map_err(Error::Threads)?;
         let room = Arc::new(Semaphore::new(CELLS_MAX as usize));
-        Ok(Self { engine, linker, lanes: Arc::new(lanes), room, connector })
+        let has_cores = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+        Ok(Self { engine, linker, lanes: Arc::new(lanes), room, connector, has_cores })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -81,6 +91,7 @@ impl Cells {
         let mut guard = StopOnDrop { lanes: &self.lanes, turn: &turn, armed: true };
         let execution = self.execution(job, Arc::clone(&turn), deadline, room);
         let mut task = self.lanes.spawn(Arc::clone(&turn), Box::pin(execution.run()));
+        self.look_out_for(&task);
         let ended = tokio::select! {
             biased;
             ended = &mut task => ended,
@@ -149,6 +160,21 @@ impl Cells {
             permit = room.acquire_many_owned(job.plugin.room()) => permit.map_err(|_| StopReason::Cancelled),
             () = job.cancel.cancelled() => Err(StopReason::Cancelled),
             () = sleep_until(timeout.unwrap_or(far).into()) => Err(StopReason::StepTimeout),
+        }
+    }
+
+    /// Waits a moment on this thread where the host has nothing else to run: waking a thread that has gone to
+    /// sleep takes longer than most steps. Under load the thread has better things to do.
+    fn look_out_for<T, M>(&self, task: &async_task::FallibleTask<T, M>) {
+        let alive = (CELLS_MAX as usize).saturating_sub(self.room.available_permits());
+        if alive > ALIVE_WHEN_ALONE || !self.has_cores {
+            return;
+        }
+        let started = Instant::now();
+        while !task.is_finished() && started.elapsed() < LOOK_OUT {
+            for _ in 0..LOOKS {
+                std::hint::spin_loop();
+            }
         }
     }
 

@@ -38,7 +38,7 @@ pub(crate) const STACK_BYTES_MAX: usize = 1 << 20;
 const FIBER_STACK_BYTES: usize = 2 << 20;
 /// Memory that a slot keeps for the next cell instead of giving it back to the system at once. Most steps
 /// touch less; more would count towards the idle memory of the process.
-const MEMORY_KEEP_BYTES: usize = 2 << 20;
+const MEMORY_KEEP_BYTES: usize = 1 << 20;
 /// The same for a table.
 const TABLE_KEEP_BYTES: usize = 64 << 10;
 /// Slots that stay bound to a component they served last, so that its image need not be mapped again.

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use stepcell_core::{
     EventKind, Failure, FailureKind, Fault, Json, StepId,
     event::{
-        CapabilityDenied, Handled, Payload, Receipt, RunFailed, RunSucceeded, StepBranched, StepFailed, StepLog, StepRetrying,
-        StepSucceeded, StepWaiting, Wait,
+        CapabilityDenied, Handled, Payload, Receipt, RunFailed, RunSucceeded, StepBranched, StepFailed,
+        StepLog, StepRetrying, StepSucceeded, StepWaiting, Wait,
     },
     flow::OnError,
     run::StepStatus,
@@ -80,10 +80,19 @@ impl Driver {
         self.goes_on(step, port)
     }
 
-    fn branched(&mut self, step: usize, port: String, output: Payload, receipt: Receipt) -> Result<(), Error> {
+    fn branched(
+        &mut self,
+        step: usize,
+        port: String,
+        output: Payload,
+        receipt: Receipt,
+    ) -> Result<(), Error> {
         let ports = self.ports(step);
         if !ports.contains(&port) {
-            let message = format!("it took the port `{port}`, which its catalog entry does not list: {}", ports.join(", "));
+            let message = format!(
+                "it took the port `{port}`, which its catalog entry does not list: {}",
+                ports.join(", ")
+            );
             return self.fail(step, Failure::system(Fault::Failed, "unknown_port", message), receipt);
         }
         self.emit_for(step, EventKind::StepBranched(StepBranched { port: port.clone() }))?;
@@ -97,12 +106,16 @@ impl Driver {
     /// A failed attempt: tried again, or the step has failed.
     fn failed(&mut self, step: usize, error: Failure, receipt: Receipt) -> Result<(), Error> {
         let attempt = self.seen_attempts(step);
-        let retry = self.prepared.steps.get(step).map(|planned| planned.step.retry.clone()).unwrap_or_default();
+        let retry =
+            self.prepared.steps.get(step).map(|planned| planned.step.retry.clone()).unwrap_or_default();
         let Some(wait) = next_wait(&retry, attempt, &error, rand::random()) else {
             return self.fail(step, error, receipt);
         };
         let at = Timestamp::now() + wait;
-        self.emit_for(step, EventKind::StepRetrying(StepRetrying { attempt: attempt + 1, at, error, receipt }))?;
+        self.emit_for(
+            step,
+            EventKind::StepRetrying(StepRetrying { attempt: attempt + 1, at, error, receipt }),
+        )?;
         self.retries.push((at, step));
         Ok(())
     }
@@ -156,7 +169,11 @@ impl Driver {
             Some(template) => {
                 self.load(self.blobs_of(template)).await?;
                 self.resolve(template).map_err(|error| {
-                    let place = if error.path.is_empty() { "output".to_owned() } else { format!("output.{}", error.path) };
+                    let place = if error.path.is_empty() {
+                        "output".to_owned()
+                    } else {
+                        format!("output.{}", error.path)
+                    };
                     let message = format!("`{place}`: `{}`: {}", error.expression, error.reason);
                     let failure = Failure::system(Fault::Config, "output_failed", message);
                     match error.hint {
@@ -169,7 +186,8 @@ impl Driver {
         };
         match output {
             Ok(output) => {
-                let output = payload::keep(&*self.engine.store, output, MAX_INLINE_RUN_OUTPUT_BYTES, &[]).await?;
+                let output =
+                    payload::keep(&*self.engine.store, output, MAX_INLINE_RUN_OUTPUT_BYTES, &[]).await?;
                 tracing::debug!(run_id = %self.run, "run succeeded");
                 self.emit(None, EventKind::RunSucceeded(RunSucceeded { output })).map(drop)
             }
@@ -229,7 +247,8 @@ fn of_the_host_where_denied(failure: Failure, denied: &[CapabilityDenied]) -> Fa
 fn from_now(seconds: f64) -> Result<Timestamp, Failure> {
     let wait = Duration::try_from_secs_f64(seconds).ok().filter(|wait| *wait <= LONGEST_WAIT);
     wait.map(|wait| Timestamp::now() + wait).ok_or_else(|| {
-        let message = format!("it asked to wait for {seconds} seconds: a wait is 0 or more and at most 100 years");
+        let message =
+            format!("it asked to wait for {seconds} seconds: a wait is 0 or more and at most 100 years");
         Failure::system(Fault::Config, "wait_out_of_range", message)
     })
 }

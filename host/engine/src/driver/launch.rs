@@ -65,8 +65,13 @@ impl Driver {
             let describe = &provider.describe;
             let payload = match output {
                 Some(output) => Some(
-                    payload::keep(&*engine.store, output, describe.max_output_bytes, &describe.context_fields)
-                        .await?,
+                    payload::keep(
+                        &*engine.store,
+                        output,
+                        describe.max_output_bytes,
+                        &describe.context_fields,
+                    )
+                    .await?,
                 ),
                 None => None,
             };
@@ -128,7 +133,8 @@ impl Driver {
         if errors.is_empty() {
             return Ok(());
         }
-        let list: Vec<_> = errors.iter().map(|error| format!("`config{}`: {}", error.path, error.message)).collect();
+        let list: Vec<_> =
+            errors.iter().map(|error| format!("`config{}`: {}", error.path, error.message)).collect();
         let message = format!("the resolved config does not fit its schema: {}", list.join("; "));
         Err(Failure::system(Fault::Config, "config_invalid", message))
     }

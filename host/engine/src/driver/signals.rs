@@ -61,7 +61,9 @@ impl Driver {
         let Some(seen) = self.state.steps.get(id) else { return Ok(()) };
         let due = match &seen.wait {
             Some(Wait::Timer { until }) => Some((*until, json!({"kind": "timer"}))),
-            Some(Wait::Signal { deadline: Some(deadline), .. }) => Some((*deadline, json!({"kind": "timeout"}))),
+            Some(Wait::Signal { deadline: Some(deadline), .. }) => {
+                Some((*deadline, json!({"kind": "timeout"})))
+            }
             _ => None,
         };
         let Some((at, signal)) = due else { return Ok(()) };
