@@ -5,6 +5,7 @@
     reason = "a tool of the terminal; it has no other output"
 )]
 
+mod bench;
 mod build;
 mod demo;
 mod guests;
@@ -27,6 +28,7 @@ usage: cargo xtask COMMAND
 
   demo      set up, build everything, run the example flow
   test      set up, build everything, run every test
+  bench     set up, build everything, measure what the host has to reach
   setup     install what building needs and is missing
   plugins   build the built-in step types into target/plugins
   guests    build the test programs into target/guests
@@ -51,6 +53,7 @@ fn run(arguments: &[String]) -> Result<()> {
     match command.as_str() {
         "demo" => demo::run(root),
         "test" => test::run(root, rest),
+        "bench" => bench::run(root),
         "setup" => setup::run(root),
         "plugins" => setup::run(root).and_then(|()| plugins::build(root)),
         "guests" => setup::run(root).and_then(|()| guests::build(root)),
