@@ -67,6 +67,14 @@ impl Problem {
         self
     }
 
+    /// Another status than that of a fault of the host.
+    #[must_use]
+    fn with_status(mut self, status: StatusCode) -> Self {
+        self.0.status = status;
+        self.0.title = status.canonical_reason().unwrap_or("Error");
+        self
+    }
+
     /// Says where in the body.
     #[must_use]
     pub(crate) fn with_errors(mut self, errors: Vec<FlowProblem>) -> Self {
@@ -120,6 +128,13 @@ impl From<Error> for Problem {
             Error::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Error::Store(stepcell_store::Error::Full) => StatusCode::INSUFFICIENT_STORAGE,
+            Error::Store(stepcell_store::Error::Busy { .. }) => StatusCode::TOO_MANY_REQUESTS,
+            Error::Store(cause @ stepcell_store::Error::Failed { .. }) => {
+                let said = "the store takes no more writes, since an earlier one failed";
+                return Self::internal(code, said, cause)
+                    .with_status(StatusCode::SERVICE_UNAVAILABLE)
+                    .with_hint(hint);
+            }
             Error::Store(cause) => {
                 return Self::internal(code, "the store could not do it; nothing was acknowledged", cause)
                     .with_hint(hint);
@@ -206,7 +221,7 @@ mod tests {
         check(Error::InvalidInput(Vec::new()), 422, "invalid_input");
         check(Error::Busy { active: 1 }, 429, "too_many_runs");
         check(Error::Stopping, 503, "stopping");
-        check(Error::Store(stepcell_store::Error::Full), 507, "disk_full");
+        check(Error::Store(stepcell_store::Error::Full), 507, "store_full");
     }
 
     #[test]
@@ -214,7 +229,7 @@ mod tests {
         let reason = "permission denied: /secret".to_owned();
         let json =
             Problem::from(Error::Store(stepcell_store::Error::Io { action: "reading", reason })).to_json();
-        assert_eq!((&json["status"], &json["code"]), (&500.into(), &"store_failed".into()));
+        assert_eq!((&json["status"], &json["code"]), (&500.into(), &"store_io".into()));
         assert!(!json.to_string().contains("secret"), "{json}");
         assert!(json["request_id"].is_string(), "{json}");
     }

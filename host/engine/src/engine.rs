@@ -66,6 +66,10 @@ pub struct Counts {
     pub runs_submitted: u64,
     pub runs_ended: u64,
     pub runs_active: u64,
+    /// Attempts at steps, whatever came of them.
+    pub attempts_ended: u64,
+    /// Times that the store waited for the disk.
+    pub syncs: u64,
 }
 
 /// The engine. Cheap to clone; all clones are the same engine.
@@ -93,6 +97,7 @@ pub(crate) struct Inner {
     recovered: AtomicBool,
     submitted: AtomicU64,
     ended: AtomicU64,
+    pub(crate) attempts: AtomicU64,
 }
 
 impl Engine {
@@ -113,6 +118,7 @@ impl Engine {
             recovered: AtomicBool::new(false),
             submitted: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            attempts: AtomicU64::new(0),
         });
         let engine = inner.clone();
         inner.tasks.spawn(async move {
@@ -243,6 +249,8 @@ impl Engine {
             runs_submitted: self.inner.submitted.load(Ordering::Relaxed),
             runs_ended: self.inner.ended.load(Ordering::Relaxed),
             runs_active: self.inner.active.lock().len() as u64,
+            attempts_ended: self.inner.attempts.load(Ordering::Relaxed),
+            syncs: self.inner.store.syncs(),
         }
     }
 

@@ -84,6 +84,18 @@ async fn metrics(State(api): State<Api>) -> Response {
         &[("", counts.runs_active)],
     );
     page.figure(
+        "stepcell_attempts_ended_total",
+        "counter",
+        "Attempts at steps that ended since the start.",
+        &[("", counts.attempts_ended)],
+    );
+    page.figure(
+        "stepcell_store_syncs_total",
+        "counter",
+        "Times that the store waited for the disk since the start.",
+        &[("", counts.syncs)],
+    );
+    page.figure(
         "stepcell_plugins",
         "gauge",
         "Files in the plugin folders.",

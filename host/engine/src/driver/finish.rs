@@ -1,6 +1,6 @@
 //! What the end of an attempt means for the run.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -27,6 +27,7 @@ impl Driver {
     /// An attempt is over.
     pub(super) fn ended(&mut self, ended: Ended) -> Result<(), Error> {
         let Ended { step, completion, payload } = ended;
+        self.engine.attempts.fetch_add(1, Ordering::Relaxed);
         if self.state.is_final() {
             return Ok(());
         }
