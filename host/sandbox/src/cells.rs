@@ -27,12 +27,9 @@ use crate::{
     wasi::Attempt,
 };
 
-/// How long the caller's own thread looks out for the end of an execution.
-const LOOK_OUT: Duration = Duration::from_micros(40);
-/// Looks between two readings of the clock.
-const LOOKS: u32 = 32;
-/// Cells that are alive while one execution runs: its own, and the one before it, which is being cleared away.
-const ALIVE_WHEN_ALONE: usize = 2;
+/// How much later than its cell a request ends: so that it is the cell's own limit that is told, and not a
+/// request that took too long.
+const REQUEST_GRACE: Duration = Duration::from_secs(1);
 
 /// Everything that all cells share.
 pub(crate) struct Cells {
@@ -41,8 +38,6 @@ pub(crate) struct Cells {
     lanes: Arc<Lanes>,
     room: Arc<Semaphore>,
     connector: Connector,
-    /// More than one, so that a guest runs while its caller looks out for its end.
-    has_cores: bool,
 }
 
 /// One execution that is asked for.
@@ -63,8 +58,7 @@ impl Cells {
         let linker = machine::linker(&engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
         let lanes = Lanes::start(&engine, &tokio::runtime::Handle::current()).map_err(Error::Threads)?;
         let room = Arc::new(Semaphore::new(CELLS_MAX as usize));
-        let has_cores = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
-        Ok(Self { engine, linker, lanes: Arc::new(lanes), room, connector, has_cores })
+        Ok(Self { engine, linker, lanes: Arc::new(lanes), room, connector })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -91,7 +85,6 @@ impl Cells {
         let mut guard = StopOnDrop { lanes: &self.lanes, turn: &turn, armed: true };
         let execution = self.execution(job, Arc::clone(&turn), deadline, room);
         let mut task = self.lanes.spawn(Arc::clone(&turn), Box::pin(execution.run()));
-        self.look_out_for(&task);
         let ended = tokio::select! {
             biased;
             ended = &mut task => ended,
@@ -130,6 +123,7 @@ impl Cells {
         deadline: Instant,
         room: OwnedSemaphorePermit,
     ) -> Execution {
+        let deadline = deadline + REQUEST_GRACE;
         let http = HttpAccess::new(self.connector.clone(), job.grant, Arc::clone(&job.kind), deadline);
         let cell = NewCell {
             http,
@@ -160,21 +154,6 @@ impl Cells {
             permit = room.acquire_many_owned(job.plugin.room()) => permit.map_err(|_| StopReason::Cancelled),
             () = job.cancel.cancelled() => Err(StopReason::Cancelled),
             () = sleep_until(timeout.unwrap_or(far).into()) => Err(StopReason::StepTimeout),
-        }
-    }
-
-    /// Waits a moment on this thread where the host has nothing else to run: waking a thread that has gone to
-    /// sleep takes longer than most steps. Under load the thread has better things to do.
-    fn look_out_for<T, M>(&self, task: &async_task::FallibleTask<T, M>) {
-        let alive = (CELLS_MAX as usize).saturating_sub(self.room.available_permits());
-        if alive > ALIVE_WHEN_ALONE || !self.has_cores {
-            return;
-        }
-        let started = Instant::now();
-        while !task.is_finished() && started.elapsed() < LOOK_OUT {
-            for _ in 0..LOOKS {
-                std::hint::spin_loop();
-            }
         }
     }
 

@@ -19,8 +19,11 @@ use crate::{cache::Cache, options::Compiler, plugin::Refusal};
 
 use child::{COMPILE_CPU, COMPILE_MEMORY_MAX, reason_path};
 
-/// Compilers at the same time. Each uses all cores where it can; two let a small file pass a big one.
-const COMPILERS_MAX: usize = 2;
+/// Compilers of one size at the same time. Each uses all cores where it can.
+const COMPILERS_MAX: usize = 1;
+/// From here on a file is big. Big and small ones wait in lines of their own, so that a step that somebody
+/// drops into the folder is not kept waiting by a language's runtime, which takes some ten seconds.
+const BIG_BYTES: u64 = 1 << 20;
 /// The wall clock of one compiler. Beyond its own limit on CPU time, for a machine that is busy.
 const COMPILE_TIME_MAX: Duration = Duration::from_secs(300);
 /// How often a running compiler is looked at.
@@ -30,17 +33,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub(crate) struct Compilers {
     compiler: Compiler,
     cache: Arc<Cache>,
-    permits: Arc<Semaphore>,
+    small: Arc<Semaphore>,
+    big: Arc<Semaphore>,
 }
 
 impl Compilers {
     pub(crate) fn new(compiler: Compiler, cache: Arc<Cache>) -> Self {
-        Self { compiler, cache, permits: Arc::new(Semaphore::new(COMPILERS_MAX)) }
+        let line = || Arc::new(Semaphore::new(COMPILERS_MAX));
+        Self { compiler, cache, small: line(), big: line() }
     }
 
     /// Compiles a file that the cache keeps into the cache. Waits its turn.
     pub(crate) async fn compile(&self, digest: Digest, file: PathBuf) -> Result<(), Refusal> {
-        let _permit = Arc::clone(&self.permits).acquire_owned().await;
+        let is_big = fs::metadata(&file).is_ok_and(|file| file.len() >= BIG_BYTES);
+        let line = if is_big { &self.big } else { &self.small };
+        let _permit = Arc::clone(line).acquire_owned().await;
         let compiler = self.compiler.clone();
         let cache = Arc::clone(&self.cache);
         let done = tokio::task::spawn_blocking(move || {

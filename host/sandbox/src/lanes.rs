@@ -51,8 +51,8 @@ impl Lanes {
     /// Starts the threads; `runtime` is where host calls find their timers and sockets.
     pub(crate) fn start(engine: &Engine, runtime: &tokio::runtime::Handle) -> io::Result<Self> {
         let inner = Arc::new(Inner {
-            express: Queue::spinning(),
-            long: Queue::parking(),
+            express: Queue::default(),
+            long: Queue::default(),
             ticker: Ticker::start(engine.clone())?,
         });
         let lanes = Self(inner);

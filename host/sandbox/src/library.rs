@@ -95,6 +95,9 @@ impl Library {
         let builtins_from = parts.folders.len();
         let folders: Vec<_> =
             parts.folders.into_iter().chain(parts.builtins).map(Folder::new).map(Arc::new).collect();
+        let shown = folders.iter().map(|folder| folder.path().display().to_string()).collect();
+        let catalog = Arc::new(Catalog { folders: shown, ..Catalog::default() });
+        let published = Published { catalog, ..Published::default() };
         Self {
             cells: parts.cells,
             cache: parts.cache,
@@ -103,7 +106,7 @@ impl Library {
             folders,
             builtins_from,
             loaded: RwLock::default(),
-            published: ArcSwap::default(),
+            published: ArcSwap::from_pointee(published),
             ready: channel::Sender::new(false),
             version: channel::Sender::new(0),
             look_again: Notify::new(),

@@ -2,12 +2,11 @@
 
 use std::{
     collections::VecDeque,
-    hint,
+    mem,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
 };
 
 use async_task::Runnable;
@@ -15,44 +14,32 @@ use parking_lot::{Condvar, Mutex};
 
 use super::Turn;
 
-/// How long one idle thread looks for work before it goes to sleep. The next step of a chain comes within that
-/// time, and waking a sleeping thread costs about as much as running a short step.
-const SPIN: Duration = Duration::from_micros(50);
-/// Looks between two readings of the clock.
-const LOOKS: u32 = 64;
-
 type Ready = Runnable<Arc<Turn>>;
 
+/// Idle threads sleep at once. Looking out for work for a moment first was tried and made short steps five
+/// times slower on two cores: the looking thread kept the very core that the thread it waited for was woken on.
+#[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
     wake: Condvar,
     /// `state.ready.len()`, for looking without the lock.
     len: AtomicUsize,
-    spins: bool,
 }
 
 #[derive(Default)]
 struct State {
     ready: VecDeque<Ready>,
-    parked: usize,
-    /// One thread looks out for work by itself. At most one does: the others would only take its core.
-    spinning: bool,
+    asleep: usize,
     closed: bool,
 }
 
 impl Queue {
-    /// For short work: an idle thread keeps looking for a while.
-    pub(super) fn spinning() -> Self {
-        Self { spins: true, ..Self::parking() }
-    }
-
-    /// For long work: an idle thread sleeps.
-    pub(super) fn parking() -> Self {
-        Self { state: Mutex::default(), wake: Condvar::new(), len: AtomicUsize::new(0), spins: false }
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.len.load(Relaxed) == 0
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().closed
     }
 
     /// Adds an execution; drops it where the queue is closed.
@@ -65,8 +52,7 @@ impl Queue {
         }
         state.ready.push_back(ready);
         self.len.store(state.ready.len(), Relaxed);
-        // The thread that looks out for work finds this by itself.
-        let wake = state.parked > 0 && !state.spinning;
+        let wake = state.asleep > 0;
         drop(state);
         if wake {
             self.wake.notify_one();
@@ -82,27 +68,11 @@ impl Queue {
             }
             if let Some(ready) = state.ready.pop_front() {
                 self.len.store(state.ready.len(), Relaxed);
-                // While this thread was looking out nobody was woken for what came after the first.
-                let wake = !state.ready.is_empty() && state.parked > 0;
-                drop(state);
-                if wake {
-                    self.wake.notify_one();
-                }
                 return Some(ready);
             }
-            if self.spins && !state.spinning {
-                state.spinning = true;
-                drop(state);
-                self.look_out();
-                state = self.state.lock();
-                state.spinning = false;
-                if !state.ready.is_empty() || state.closed {
-                    continue;
-                }
-            }
-            state.parked += 1;
+            state.asleep += 1;
             self.wake.wait(&mut state);
-            state.parked -= 1;
+            state.asleep -= 1;
         }
     }
 
@@ -119,23 +89,10 @@ impl Queue {
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
-        let ready = std::mem::take(&mut state.ready);
+        let ready = mem::take(&mut state.ready);
         self.len.store(0, Relaxed);
         drop(state);
         self.wake.notify_all();
         drop(ready);
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.state.lock().closed
-    }
-
-    fn look_out(&self) {
-        let start = Instant::now();
-        while self.is_empty() && start.elapsed() < SPIN {
-            for _ in 0..LOOKS {
-                hint::spin_loop();
-            }
-        }
     }
 }

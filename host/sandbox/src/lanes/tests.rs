@@ -28,7 +28,7 @@ async fn work_is_found_after_a_pause() {
     let lanes = lanes();
     for _ in 0..20 {
         assert_eq!(lanes.spawn(lanes.turn(), async { 1 }).await, Some(1));
-        // Longer than an idle thread looks out.
+        // Long enough for every thread to have gone to sleep.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

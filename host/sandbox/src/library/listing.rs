@@ -30,8 +30,10 @@ impl Library {
             .filter_map(|(_, file)| file.serves())
             .map(|described| described.plugin.digest())
             .collect();
-        let folders = self.folders.iter().map(|folder| folder.path().display().to_string()).collect();
-        published.catalog = Arc::new(Catalog { types: claims.into_types(), folders });
+        let folders = self.published().catalog.folders.clone();
+        let loading = published.files.iter().filter(|file| file.state == PluginState::Loading);
+        let loading = loading.map(|file| file.file.clone()).collect();
+        published.catalog = Arc::new(Catalog { types: claims.into_types(), folders, loading });
         self.tell_changes(&published);
         self.published.store(Arc::new(published));
         self.retire(&live);
