@@ -109,4 +109,6 @@ pub struct Catalog {
     pub types: IndexMap<String, StepType>,
     /// The folders that were searched, for the message about an unknown type.
     pub folders: Vec<String>,
+    /// Files that are not looked into yet: one of them may provide a type that is unknown now.
+    pub loading: Vec<String>,
 }

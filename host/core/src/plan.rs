@@ -94,6 +94,7 @@ impl Plan {
             find: &find,
             names: catalog.types.keys().map(String::as_str).collect(),
             folders: &catalog.folders,
+            loading: &catalog.loading,
         };
         Builder::new(parsed, types, true).build()
     }
@@ -102,7 +103,12 @@ impl Plan {
     /// once is not checked against the plugins again, and there are no warnings.
     pub fn from_source(source: &Value, types: &BTreeMap<String, StepType>) -> Result<Self, Vec<Problem>> {
         let find = |kind: &str| types.get(kind);
-        let types = Types { find: &find, names: types.keys().map(String::as_str).collect(), folders: &[] };
+        let types = Types {
+            find: &find,
+            names: types.keys().map(String::as_str).collect(),
+            folders: &[],
+            loading: &[],
+        };
         Builder::new(Parsed::from_source(source), types, false).build()
     }
 

@@ -171,7 +171,7 @@ mod tests {
         };
         let types = [provider("plain", &[]), provider("fork", &["true", "false"])].into_iter().collect();
         let flow = format!("name: test\nsteps:\n{steps}");
-        Plan::build(parse(&flow, Format::Yaml).unwrap(), &Catalog { types, folders: Vec::new() }).unwrap()
+        Plan::build(parse(&flow, Format::Yaml).unwrap(), &Catalog { types, ..Catalog::default() }).unwrap()
     }
 
     /// Walks the graph; `taken` is the port that every fork takes. Gives the steps that started, in order.

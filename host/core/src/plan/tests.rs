@@ -55,7 +55,11 @@ fn catalog() -> Catalog {
         vec![code("python"), code("javascript")],
     ];
     let named = |providers: Vec<Arc<Provider>>| (providers[0].describe.kind.clone(), StepType { providers });
-    Catalog { types: types.into_iter().map(named).collect(), folders: vec!["./plugins".to_owned()] }
+    Catalog {
+        types: types.into_iter().map(named).collect(),
+        folders: vec!["./plugins".to_owned()],
+        loading: Vec::new(),
+    }
 }
 
 #[track_caller]

@@ -18,6 +18,7 @@ pub(super) struct Types<'t> {
     pub(super) find: &'t dyn Fn(&str) -> Option<&'t StepType>,
     pub(super) names: Vec<&'t str>,
     pub(super) folders: &'t [String],
+    pub(super) loading: &'t [String],
 }
 
 impl Builder<'_> {
@@ -49,7 +50,12 @@ impl Builder<'_> {
             ),
         };
         let names = self.types.names.clone();
+        let loading = self.types.loading;
         self.report_with(&join(path, "type"), "unknown_type", message, || {
+            if !loading.is_empty() {
+                let files = listed(loading.iter().map(String::as_str));
+                return Some(format!("these files are still being loaded, try again in a while: {files}"));
+            }
             Some(match nearest(kind, names.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are: {}", listed(names)),
