@@ -83,8 +83,15 @@ impl Cells {
         let cancel = job.cancel.clone();
         let turn = self.lanes.turn();
         let mut guard = StopOnDrop { lanes: &self.lanes, turn: &turn, armed: true };
-        let execution = self.execution(job, Arc::clone(&turn), deadline, room);
-        let mut task = self.lanes.spawn(Arc::clone(&turn), Box::pin(execution.run()));
+        let brief = job.plugin.is_brief();
+        let execution = Box::pin(self.execution(job, Arc::clone(&turn), deadline, room).run());
+        let mut task = if brief {
+            // What is over within one poll would else let nothing else have the thread.
+            tokio::task::yield_now().await;
+            self.lanes.visit(Arc::clone(&turn), execution)
+        } else {
+            self.lanes.spawn(Arc::clone(&turn), execution)
+        };
         let ended = tokio::select! {
             biased;
             ended = &mut task => ended,

@@ -24,6 +24,8 @@ const COMPILERS_MAX: usize = 1;
 /// From here on a file is big. Big and small ones wait in lines of their own, so that a step that somebody
 /// drops into the folder is not kept waiting by a language's runtime, which takes some ten seconds.
 const BIG_BYTES: u64 = 1 << 20;
+/// Threads of one compiler, where there are so many cores. Each one takes address space, which is limited.
+const COMPILE_THREADS_MAX: usize = 4;
 /// The wall clock of one compiler. Beyond its own limit on CPU time, for a machine that is busy.
 const COMPILE_TIME_MAX: Duration = Duration::from_secs(300);
 /// How often a running compiler is looked at.
@@ -68,6 +70,7 @@ fn run(compiler: &Compiler, input: &Path, output: &Path) -> Result<(), Refusal> 
         .args(&compiler.args)
         .args([input, output])
         .env_clear()
+        .env("RAYON_NUM_THREADS", threads().to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -81,6 +84,10 @@ fn run(compiler: &Compiler, input: &Path, output: &Path) -> Result<(), Refusal> 
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(failed(status, output)),
     }
+}
+
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(COMPILE_THREADS_MAX)
 }
 
 /// `None` where the compiler took too long and was killed.

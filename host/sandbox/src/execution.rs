@@ -78,6 +78,7 @@ impl Execution {
     pub(crate) async fn run(self) -> Ended {
         let fuel = self.cell.fuel;
         let turn = Arc::clone(&self.cell.turn);
+        let started = Instant::now();
         let mut store = match cell::store(self.plugin.engine(), self.cell) {
             Ok(store) => store,
             Err(error) => return Ended::before_start(no_cell(&error)),
@@ -86,6 +87,7 @@ impl Execution {
             let call = pin!(call(&self.plugin, &self.entry, &mut store));
             drive(call, &turn).await
         };
+        self.plugin.took(started.elapsed());
         let result = match raw {
             Ok(raw) => {
                 let refused = store.data().limiter.refused();

@@ -4,6 +4,9 @@
 //! after a slice moves to the long lane, whose threads have a lower priority and take turns. So a short step
 //! never waits behind loops, and no number of loops starves the API.
 //!
+//! One that is expected to be over sooner than another thread is woken starts on its caller's thread, as a
+//! guest there: at the first tick it moves to the express lane.
+//!
 //! A thread runs a cell until it ends, waits in a host call or gives way at a tick of the engine's epoch.
 
 mod queue;
@@ -88,6 +91,7 @@ impl Lanes {
             long: AtomicBool::new(false),
             ticks: AtomicU32::new(0),
             gave_way: AtomicBool::new(false),
+            visits: AtomicBool::new(false),
             lanes: Arc::clone(&self.0),
         })
     }
@@ -100,6 +104,19 @@ impl Lanes {
     {
         let (runnable, task) = async_task::Builder::new().metadata(turn).spawn(|_| future, Inner::schedule);
         runnable.schedule();
+        task.fallible()
+    }
+
+    /// Runs a future on this thread until it ends, waits, or a tick sends it to the lanes. The thread is taken
+    /// for a tick at most, and for as long as it takes to make a cell.
+    pub(crate) fn visit<F>(&self, turn: Arc<Turn>, future: F) -> FallibleTask<F::Output, Arc<Turn>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        turn.visits.store(true, Relaxed);
+        let (runnable, task) = async_task::Builder::new().metadata(turn).spawn(|_| future, Inner::schedule);
+        self.0.run(runnable);
         task.fallible()
     }
 
@@ -145,12 +162,16 @@ impl Inner {
 
     fn work(&self, queue: &Queue) {
         while let Some(runnable) = queue.pop() {
-            self.ticker.guest_starts();
-            // A panic was turned into a failure where it happened; this is for one on the way out of a cell.
-            let _ = catch_unwind(AssertUnwindSafe(|| runnable.run()));
-            let _ = catch_unwind(clean_up);
-            self.ticker.guest_ends();
+            self.run(runnable);
         }
+    }
+
+    fn run(&self, runnable: Runnable<Arc<Turn>>) {
+        self.ticker.guest_starts();
+        // A panic was turned into a failure where it happened; this is for one on the way out of a cell.
+        let _ = catch_unwind(AssertUnwindSafe(|| runnable.run()));
+        let _ = catch_unwind(clean_up);
+        self.ticker.guest_ends();
     }
 }
 
@@ -161,6 +182,8 @@ pub(crate) struct Turn {
     /// Since the execution started, or since it last gave way in the long lane.
     ticks: AtomicU32,
     gave_way: AtomicBool,
+    /// It runs on its caller's thread.
+    visits: AtomicBool,
     lanes: Arc<Inner>,
 }
 
@@ -174,6 +197,10 @@ pub(crate) enum Tick {
 impl Turn {
     /// Called from within the guest, so by one thread at a time.
     pub(crate) fn tick(&self) -> Tick {
+        if self.visits.swap(false, Relaxed) {
+            self.gave_way.store(true, Relaxed);
+            return Tick::GiveWay;
+        }
         let ticks = self.ticks.fetch_add(1, Relaxed) + 1;
         let give_way = if self.long.load(Relaxed) {
             ticks >= LONG_TICKS && !self.lanes.long.is_empty()

@@ -3,7 +3,13 @@
 mod description;
 mod imports;
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use stepcell_core::{Digest, catalog::Describe};
 use wasmtime::{
@@ -22,6 +28,9 @@ pub(crate) use imports::Imports;
 
 const HANDLER: &str = "stepcell:step/handler@0.1.0";
 const CONTROL: &str = "stepcell:step/control@0.1.0";
+
+/// An execution below it costs less than waking a thread for it, on a machine that has gone to sleep.
+const BRIEF: Duration = Duration::from_micros(100);
 
 /// Why a file is not in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +63,7 @@ pub(crate) struct Plugin {
     exports: Exports,
     imports: Imports,
     room: u32,
+    brief: AtomicBool,
 }
 
 impl Plugin {
@@ -73,7 +83,7 @@ impl Plugin {
                 .with_hint("build it again with the SDK of this version")
         })?;
         let exports = exports(&pre)?;
-        Ok(Self { digest, pre, exports, imports, room })
+        Ok(Self { digest, pre, exports, imports, room, brief: AtomicBool::new(false) })
     }
 
     pub(crate) fn digest(&self) -> Digest {
@@ -103,6 +113,16 @@ impl Plugin {
     /// What a cell takes of the pool, in cells of the common size.
     pub(crate) fn room(&self) -> u32 {
         self.room
+    }
+
+    /// Whether the last execution was over within [`BRIEF`], which the next one will probably be too.
+    pub(crate) fn is_brief(&self) -> bool {
+        self.brief.load(Relaxed)
+    }
+
+    /// Tells how long an execution took.
+    pub(crate) fn took(&self, time: Duration) {
+        self.brief.store(time < BRIEF, Relaxed);
     }
 }
 

@@ -42,6 +42,11 @@ impl Queue {
         self.state.lock().closed
     }
 
+    #[cfg(test)]
+    pub(super) fn asleep(&self) -> usize {
+        self.state.lock().asleep
+    }
+
     /// Adds an execution; drops it where the queue is closed.
     pub(super) fn push(&self, ready: Ready) {
         let mut state = self.state.lock();

@@ -24,12 +24,13 @@ async fn every_future_runs_to_its_end() {
 }
 
 #[tokio::test]
-async fn work_is_found_after_a_pause() {
+async fn a_sleeping_thread_is_woken() {
     let lanes = lanes();
     for _ in 0..20 {
         assert_eq!(lanes.spawn(lanes.turn(), async { 1 }).await, Some(1));
-        // Long enough for every thread to have gone to sleep.
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        while lanes.0.express.asleep() == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -18,11 +18,9 @@ use crate::{
 
 /// How often folders are looked at while a file in them is being written.
 const SOON: Duration = Duration::from_millis(50);
-/// How often folders are looked at that the system tells no changes of.
-const OFTEN: Duration = Duration::from_secs(1);
-/// How often folders are looked at although the system tells changes: it may lose some, and knows none of a
-/// folder that is made later.
-const SELDOM: Duration = Duration::from_secs(5);
+/// How often folders are looked at although the system tells of changes: it may lose some, and knows nothing of
+/// a folder that is made later.
+const REGULARLY: Duration = Duration::from_secs(1);
 /// Results of readings that wait to be taken in.
 const RESULTS_MAX: usize = 64;
 
@@ -53,7 +51,7 @@ impl Keeper {
     }
 
     async fn run(&mut self, watch: bool) {
-        let watcher = watch.then(|| Watch::start(&self.library));
+        let _watch = watch.then(|| Watch::start(&self.library));
         let (results, mut read) = mpsc::channel(RESULTS_MAX);
         loop {
             let mut changed = self.scan().await;
@@ -69,11 +67,7 @@ impl Keeper {
             if done && !watch {
                 return;
             }
-            let pause = match (self.files.are_settling(), watcher.as_ref().is_some_and(Watch::is_complete)) {
-                (true, _) => SOON,
-                (false, true) => SELDOM,
-                (false, false) => OFTEN,
-            };
+            let pause = if self.files.are_settling() { SOON } else { REGULARLY };
             tokio::select! {
                 () = self.library.look_again.notified() => {}
                 () = sleep(pause) => {}

@@ -9,11 +9,10 @@ use super::Library;
 /// Watches as long as it lives.
 pub(super) struct Watch {
     _watcher: Option<RecommendedWatcher>,
-    complete: bool,
 }
 
 impl Watch {
-    /// Watches every folder that is there. Where the system has no watches left, scans have to do.
+    /// Watches every folder that is there. Where the system has no watches left, regular scans have to do.
     pub(super) fn start(library: &Arc<Library>) -> Self {
         let weak = Arc::downgrade(library);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -23,29 +22,17 @@ impl Watch {
                 library.look_again.notify_one();
             }
         });
-        match watcher {
-            Ok(mut watcher) => {
-                let complete = watch_all(&mut watcher, library);
-                Self { _watcher: Some(watcher), complete }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "plugin folders are looked at every second, since they can not be watched");
-                Self { _watcher: None, complete: false }
-            }
+        let watcher = watcher.and_then(|watcher| watch_all(watcher, library));
+        if let Err(error) = &watcher {
+            tracing::debug!(%error, "not every plugin folder can be watched; changes are found by looking");
         }
-    }
-
-    /// Whether every folder is watched.
-    pub(super) fn is_complete(&self) -> bool {
-        self.complete
+        Self { _watcher: watcher.ok() }
     }
 }
 
-/// Every folder, although one of them may fail; says whether none did.
-fn watch_all(watcher: &mut RecommendedWatcher, library: &Library) -> bool {
-    let mut complete = true;
-    for folder in &library.folders {
-        complete &= watcher.watch(folder.path(), RecursiveMode::NonRecursive).is_ok();
+fn watch_all(mut watcher: RecommendedWatcher, library: &Library) -> notify::Result<RecommendedWatcher> {
+    for folder in library.folders.iter().filter(|folder| folder.path().is_dir()) {
+        watcher.watch(folder.path(), RecursiveMode::NonRecursive)?;
     }
-    complete
+    Ok(watcher)
 }

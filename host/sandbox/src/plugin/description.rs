@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use stepcell_core::{Json, catalog::Describe};
+use stepcell_core::{Json, catalog::Describe, schema::Schema};
 
 use super::Refusal;
 
@@ -57,10 +57,11 @@ fn is_kind(text: &str) -> bool {
 }
 
 fn check_schema(key: &str, schema: &Value) -> Result<(), String> {
-    if !schema.is_object() && !schema.is_boolean() {
-        return Err(format!("`{key}` is no JSON Schema"));
+    match Schema::compile(schema) {
+        Ok(_) => Ok(()),
+        Err(error) if error.path.is_empty() => Err(format!("`{key}` is no JSON Schema: {error}")),
+        Err(error) => Err(format!("`{key}` is no JSON Schema: at `{}`: {error}", error.path)),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -89,6 +90,7 @@ mod tests {
         check(|value| value["type"] = json!("Bad-Name"), Some("`type`"));
         check(|value| value["category"] = json!("misc"), Some("`category`"));
         check(|value| value["config_schema"] = json!("x"), Some("`config_schema`"));
+        check(|value| value["config_schema"] = json!({"type": "objekt"}), Some("`config_schema`"));
         check(|value| value["output_schema"] = json!([]), Some("`output_schema`"));
         check(|value| value["lable"] = json!("typo"), Some("lable"));
         check(|value| value["ports"] = json!(["a", "a"]), Some("`ports`"));

@@ -84,9 +84,13 @@ async fn a_slow_copy_is_waited_for() {
     let bytes = Guest::echo("t").component();
     let (start, rest) = bytes.split_at(bytes.len() / 2);
     host.put("t.wasm", start);
-    host.until(|host| host.info("t.wasm")).await;
-    // Longer than a file must be left alone before it is read.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // It is found, and then read and found to be cut short: two changes that the library tells of.
+    let mut changes = 0;
+    let read = host.sandbox.shared().library.changed(|_| {
+        changes += usize::from(host.info("t.wasm").is_some());
+        (changes == 2).then_some(())
+    });
+    tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
     assert_eq!(host.refusal("t.wasm"), None);
     host.put("t.wasm", &[start, rest].concat());
     host.until(|host| host.provider("t")).await;
