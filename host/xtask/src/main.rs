@@ -7,6 +7,7 @@
 
 mod bench;
 mod build;
+mod coverage;
 mod demo;
 mod guests;
 mod plugins;
@@ -33,6 +34,7 @@ usage: cargo xtask COMMAND
   plugins   build the built-in step types into target/plugins
   guests    build the test programs into target/guests
   tidy      check the rules of the house
+  coverage  tell how many lines of the Rust plugins their tests reach
 ";
 
 fn main() -> ExitCode {
@@ -58,6 +60,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "plugins" => setup::run(root).and_then(|()| plugins::build(root)),
         "guests" => setup::run(root).and_then(|()| guests::build(root)),
         "tidy" => tidy::run(root),
+        "coverage" => coverage::run(root),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())
