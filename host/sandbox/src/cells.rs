@@ -1,10 +1,14 @@
 //! Runs executions: finds room for a cell, puts it on the lanes, and ends it when its time is over.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
+use async_task::FallibleTask;
 use stepcell_core::{Failure, Fault};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -31,6 +35,10 @@ use crate::{
 /// request that took too long.
 const REQUEST_GRACE: Duration = Duration::from_secs(1);
 
+/// Executions on callers' threads after which one of them lets others have its thread. Bounds what the API
+/// waits behind runs of short steps, to well under a millisecond.
+const VISITS_IN_A_ROW: u32 = 8;
+
 /// Everything that all cells share.
 pub(crate) struct Cells {
     engine: Engine,
@@ -38,6 +46,8 @@ pub(crate) struct Cells {
     lanes: Arc<Lanes>,
     room: Arc<Semaphore>,
     connector: Connector,
+    /// Executions that started on their callers' threads.
+    visits: AtomicU32,
 }
 
 /// One execution that is asked for.
@@ -58,7 +68,7 @@ impl Cells {
         let linker = machine::linker(&engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
         let lanes = Lanes::start(&engine, &tokio::runtime::Handle::current()).map_err(Error::Threads)?;
         let room = Arc::new(Semaphore::new(CELLS_MAX as usize));
-        Ok(Self { engine, linker, lanes: Arc::new(lanes), room, connector })
+        Ok(Self { engine, linker, lanes: Arc::new(lanes), room, connector, visits: AtomicU32::new(0) })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -83,15 +93,9 @@ impl Cells {
         let cancel = job.cancel.clone();
         let turn = self.lanes.turn();
         let mut guard = StopOnDrop { lanes: &self.lanes, turn: &turn, armed: true };
-        let brief = job.plugin.is_brief();
-        let execution = Box::pin(self.execution(job, Arc::clone(&turn), deadline, room).run());
-        let mut task = if brief {
-            // What is over within one poll would else let nothing else have the thread.
-            tokio::task::yield_now().await;
-            self.lanes.visit(Arc::clone(&turn), execution)
-        } else {
-            self.lanes.spawn(Arc::clone(&turn), execution)
-        };
+        let plugin = Arc::clone(&job.plugin);
+        let execution = self.execution(job, Arc::clone(&turn), deadline, room);
+        let mut task = self.start_execution(&plugin, &turn, execution).await;
         let ended = tokio::select! {
             biased;
             ended = &mut task => ended,
@@ -141,6 +145,29 @@ impl Cells {
             turn,
         };
         Execution { plugin: job.plugin, entry: job.entry, cell, limits: job.limits, kind: job.kind, room }
+    }
+
+    /// On this thread where it is expected to be over before another one is awake, else in the lanes.
+    async fn start_execution(
+        &self,
+        plugin: &Plugin,
+        turn: &Arc<Turn>,
+        execution: Execution,
+    ) -> FallibleTask<Ended, Arc<Turn>> {
+        let execution = Box::pin(execution.run());
+        if !plugin.brevity().expected() {
+            return self.lanes.spawn(Arc::clone(turn), execution);
+        }
+        // A caller with many such steps never waits for anything, and others have to get the thread too. Not
+        // before each: giving way wakes another thread, which is what a visit saves.
+        if self.visits.fetch_add(1, Relaxed).is_multiple_of(VISITS_IN_A_ROW) {
+            tokio::task::yield_now().await;
+        }
+        let task = self.lanes.visit(Arc::clone(turn), execution);
+        if !task.is_finished() {
+            plugin.brevity().disappointed();
+        }
+        task
     }
 
     /// Waits in a queue where too many cells are alive.

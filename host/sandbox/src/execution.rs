@@ -87,7 +87,7 @@ impl Execution {
             let call = pin!(call(&self.plugin, &self.entry, &mut store));
             drive(call, &turn).await
         };
-        self.plugin.took(started.elapsed());
+        self.plugin.brevity().took(started.elapsed());
         let result = match raw {
             Ok(raw) => {
                 let refused = store.data().limiter.refused();

@@ -5,7 +5,7 @@
 //! never waits behind loops, and no number of loops starves the API.
 //!
 //! One that is expected to be over sooner than another thread is woken starts on its caller's thread, as a
-//! guest there: at the first tick it moves to the express lane.
+//! guest there: after a tick it moves to the express lane.
 //!
 //! A thread runs a cell until it ends, waits in a host call or gives way at a tick of the engine's epoch.
 
@@ -32,6 +32,9 @@ use crate::cell::{Stop, StopReason};
 use queue::Queue;
 use ticker::Ticker;
 
+/// Ticks that end an execution's stay on its caller's thread. The first may come at any moment: two mean that
+/// it really took long, one means nothing.
+const VISIT_TICKS_MAX: u32 = 2;
 /// Ticks that an execution may use in the express lane while nobody else waits there. A tick is a millisecond:
 /// inline Python is done within it, a loop is not.
 const EXPRESS_TICKS_MAX: u32 = 8;
@@ -107,8 +110,8 @@ impl Lanes {
         task.fallible()
     }
 
-    /// Runs a future on this thread until it ends, waits, or a tick sends it to the lanes. The thread is taken
-    /// for a tick at most, and for as long as it takes to make a cell.
+    /// Runs a future on this thread until it ends, waits, or the ticks send it to the express lane: the thread
+    /// is taken for two milliseconds at most, and for as long as it takes to make a cell.
     pub(crate) fn visit<F>(&self, turn: Arc<Turn>, future: F) -> FallibleTask<F::Output, Arc<Turn>>
     where
         F: Future + Send + 'static,
@@ -197,9 +200,8 @@ pub(crate) enum Tick {
 impl Turn {
     /// Called from within the guest, so by one thread at a time.
     pub(crate) fn tick(&self) -> Tick {
-        if self.visits.swap(false, Relaxed) {
-            self.gave_way.store(true, Relaxed);
-            return Tick::GiveWay;
+        if self.visits.load(Relaxed) {
+            return self.tick_of_visit();
         }
         let ticks = self.ticks.fetch_add(1, Relaxed) + 1;
         let give_way = if self.long.load(Relaxed) {
@@ -212,6 +214,15 @@ impl Turn {
         }
         self.long.store(true, Relaxed);
         self.ticks.store(0, Relaxed);
+        self.gave_way.store(true, Relaxed);
+        Tick::GiveWay
+    }
+
+    fn tick_of_visit(&self) -> Tick {
+        if self.ticks.fetch_add(1, Relaxed) + 1 < VISIT_TICKS_MAX {
+            return Tick::GoOn;
+        }
+        self.visits.store(false, Relaxed);
         self.gave_way.store(true, Relaxed);
         Tick::GiveWay
     }

@@ -1,15 +1,10 @@
 //! A component that is ready to make cells: compiled, checked and linked.
 
+mod brevity;
 mod description;
 mod imports;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
 use stepcell_core::{Digest, catalog::Describe};
 use wasmtime::{
@@ -23,14 +18,12 @@ use crate::{
     machine,
 };
 
+pub(crate) use brevity::Brevity;
 pub(crate) use description::{DESCRIBE_BYTES_MAX, parse as parse_description};
 pub(crate) use imports::Imports;
 
 const HANDLER: &str = "stepcell:step/handler@0.1.0";
 const CONTROL: &str = "stepcell:step/control@0.1.0";
-
-/// An execution below it costs less than waking a thread for it, on a machine that has gone to sleep.
-const BRIEF: Duration = Duration::from_micros(100);
 
 /// Why a file is not in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +56,7 @@ pub(crate) struct Plugin {
     exports: Exports,
     imports: Imports,
     room: u32,
-    brief: AtomicBool,
+    brevity: Brevity,
 }
 
 impl Plugin {
@@ -83,7 +76,7 @@ impl Plugin {
                 .with_hint("build it again with the SDK of this version")
         })?;
         let exports = exports(&pre)?;
-        Ok(Self { digest, pre, exports, imports, room, brief: AtomicBool::new(false) })
+        Ok(Self { digest, pre, exports, imports, room, brevity: Brevity::default() })
     }
 
     pub(crate) fn digest(&self) -> Digest {
@@ -115,14 +108,9 @@ impl Plugin {
         self.room
     }
 
-    /// Whether the last execution was over within [`BRIEF`], which the next one will probably be too.
-    pub(crate) fn is_brief(&self) -> bool {
-        self.brief.load(Relaxed)
-    }
-
-    /// Tells how long an execution took.
-    pub(crate) fn took(&self, time: Duration) {
-        self.brief.store(time < BRIEF, Relaxed);
+    /// How long its executions took so far.
+    pub(crate) fn brevity(&self) -> &Brevity {
+        &self.brevity
     }
 }
 

@@ -74,6 +74,44 @@ async fn an_execution_that_gave_way_goes_on_in_the_long_lane() {
 }
 
 #[tokio::test]
+async fn a_short_visit_ends_on_its_callers_thread() {
+    let lanes = lanes();
+    let visit = lanes.visit(lanes.turn(), async { thread::current().id() });
+    assert!(visit.is_finished());
+    assert_eq!(visit.await, Some(thread::current().id()));
+}
+
+#[tokio::test]
+async fn a_long_visit_goes_on_in_the_express_lane() {
+    let lanes = lanes();
+    let turn = lanes.turn();
+    let (ticking, mut ticks) = (Arc::clone(&turn), 0);
+    let visit = lanes.visit(
+        turn,
+        poll_fn(move |context| {
+            if ticks == 0 {
+                ticks = 1;
+                while ticking.tick() == Tick::GoOn {
+                    ticks += 1;
+                }
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready((ticks, thread::current().name().map(str::to_owned)))
+        }),
+    );
+    let (ticks, name) = visit.await.unwrap();
+    assert_eq!(ticks, VISIT_TICKS_MAX);
+    assert!(name.unwrap().starts_with("cell-express"));
+}
+
+#[tokio::test]
+async fn a_panic_ends_a_visit_and_not_its_caller() {
+    let lanes = lanes();
+    assert_eq!(lanes.visit(lanes.turn(), async { panic!("on purpose") }).await, None::<()>);
+}
+
+#[tokio::test]
 async fn alone_an_execution_keeps_the_express_lane_for_its_slice() {
     let lanes = lanes();
     let turn = lanes.turn();
