@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use stepcell_tests::Host;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -18,6 +19,8 @@ use crate::{
 const STARTS: usize = 20;
 /// Runs at the same time, each in an endless loop.
 const LOOPS: usize = 100;
+/// Clients that submit one short run after the other. They and the probe share the machine with the host.
+const CLIENTS: usize = 64;
 /// How often, and how many times, `/healthz` is asked.
 const PROBE_EVERY: Duration = Duration::from_millis(10);
 const PROBES: usize = 1_000;
@@ -73,9 +76,21 @@ async fn run(host: &Host, flow: &Value) -> Result<()> {
     Ok(())
 }
 
-async fn answers() -> Result<[Figure; 2]> {
+async fn answers() -> Result<[Figure; 3]> {
     let host = Host::builder().guest("tight_loop").start().await;
     let alone = spread(&probe(&host).await?, millis)?;
+    let flow =
+        json!({ "name": "short", "steps": [{ "id": "a", "type": "transform", "config": { "output": 1 } }] });
+    let clients = (0..CLIENTS).map(|_| async {
+        loop {
+            run(&host, &flow).await?;
+        }
+    });
+    let among = tokio::select! {
+        probed = probe(&host) => spread(&probed?, millis)?,
+        // They end with an error only.
+        ended = try_join_all(clients) => ended.map(|_: Vec<()>| ()).and(Err(anyhow!("the clients ended")))?,
+    };
     for _ in 0..LOOPS {
         host.submit("name: loop\nsteps: [{ id: a, type: tight_loop, config: {} }]").await;
     }
@@ -85,13 +100,16 @@ async fn answers() -> Result<[Figure; 2]> {
     ensure!(running == Some(LOOPS), "only {running:?} of {LOOPS} loops lasted as long as the measurement");
     Ok([
         Figure::spread("/healthz on an idle host", Unit::Millis, alone),
+        Figure::spread(format!("/healthz beside {CLIENTS} clients with short runs"), Unit::Millis, among)
+            .over("idle", alone.p50),
         Figure::spread(format!("/healthz beside {LOOPS} endless loops"), Unit::Millis, beside)
             .p99_below(50.0)
             .over("idle", alone.p50),
     ])
 }
 
-/// Asks at fixed moments, so that a slow answer does not spare the host the questions after it.
+/// Asks at fixed moments, so that a slow answer does not spare the host the questions after it. The timer's own
+/// millisecond counts as well.
 async fn probe(host: &Host) -> Result<Vec<Duration>> {
     let client = reqwest::Client::new();
     let url = format!("{}/healthz", host.url);
