@@ -79,6 +79,7 @@ async fn a_live_stream_ends_with_the_run_and_can_be_resumed() {
             "step.waiting",
             "run.waiting",
             "step.resumed",
+            "step.started",
             "step.succeeded",
             "run.succeeded"
         ]

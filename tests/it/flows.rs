@@ -238,3 +238,38 @@ output: "{{ steps.b }}"
         .await;
     assert_eq!(run["output"], json!({"one": 2, "all": [1, 2], "id": "7"}), "{run:#}");
 }
+
+#[tokio::test]
+async fn a_timer_fires_while_another_step_is_under_way() {
+    let shop = Shop::start().await;
+    let host = builder().config(&shop.grant()).start().await;
+    let run = host
+        .submit(&format!(
+            r#"
+name: beside
+steps:
+  - {{ id: hangs, type: http_request, config: {{ url: "{}/never" }} }}
+  - {{ id: nap, type: delay, config: {{ seconds: 0.1 }} }}
+"#,
+            shop.url()
+        ))
+        .await;
+    let seen = host.until_step(&run, "nap", "succeeded").await;
+    assert_eq!(seen["steps"]["hangs"]["status"], "running", "{seen:#}");
+}
+
+#[tokio::test]
+async fn a_context_has_a_largest_size() {
+    let host = builder().start().await;
+    let mut steps: Vec<Value> = (0..220)
+        .map(
+            |n| json!({"id": format!("s{n}"), "type": "transform", "config": {"output": "{{ input.text }}"}}),
+        )
+        .collect();
+    let after: Vec<String> = (0..220).map(|n| format!("s{n}")).collect();
+    steps.push(json!({"id": "all", "type": "echo_context", "after": after, "config": {}}));
+    let flow = json!({"name": "wide", "steps": steps});
+    let input = json!({"text": "x".repeat(90_000)});
+    let (_, run) = host.post("/runs?wait=60s", &json!({"flow": flow, "input": input})).await;
+    assert_eq!(run["error"]["code"], "context_exceeded", "{:#}", run["error"]);
+}

@@ -27,6 +27,10 @@ impl StepRunner for Empty {
         Arc::default()
     }
 
+    fn settled(&self) -> BoxFuture<'static, ()> {
+        ready(()).boxed()
+    }
+
     fn pinned(&self, _: Digest) -> BoxFuture<'static, Option<Arc<Provider>>> {
         ready(None).boxed()
     }

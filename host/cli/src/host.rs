@@ -14,6 +14,7 @@ use stepcell_engine::{Engine, PluginInfo, PluginState, Plugins, StepRunner};
 use stepcell_sandbox::{Compiler, Options, Sandbox};
 use stepcell_store::{MemoryStore, SharedStore};
 use stepcell_store_sled::{DataDir, SledStore};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     args::Global,
@@ -23,6 +24,8 @@ use crate::{
     text,
 };
 
+/// Threads that drive runs. Two keep one run that computes from delaying all others.
+const DRIVER_THREADS: usize = 2;
 /// How long loading may take before the user is told what it waits for. A warm cache takes far less.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -83,6 +86,36 @@ impl PluginSet {
 pub(crate) struct Host {
     plugins: PluginSet,
     engine: Engine,
+    _drivers: Drivers,
+}
+
+/// The threads that drive runs. They are not those that answer HTTP: a flow whose templates compute for long
+/// delays other runs, and nobody who asks how the host is.
+struct Drivers(Option<Runtime>);
+
+impl Drivers {
+    fn start() -> Result<Self, Error> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(DRIVER_THREADS)
+            .thread_name("driver")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::System {
+                message: "the threads that drive runs can not be started".to_owned(),
+                hint: None,
+                source: Some(error.into()),
+            })?;
+        Ok(Self(Some(runtime)))
+    }
+}
+
+impl Drop for Drivers {
+    fn drop(&mut self) {
+        // A runtime may not be waited for on another's threads; what it drove has been stopped before.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Host {
@@ -106,8 +139,13 @@ impl Host {
     }
 
     async fn over(store: SharedStore, plugins: PluginSet) -> Result<Self, Error> {
-        let engine = Engine::start(stepcell_engine::Options::new(store, plugins.sandbox.clone())).await;
-        Ok(Self { plugins, engine: engine.map_err(Error::engine)? })
+        let drivers = Drivers::start()?;
+        let mut options = stepcell_engine::Options::new(store, plugins.sandbox.clone());
+        if let Some(runtime) = &drivers.0 {
+            options.runtime = runtime.handle().clone();
+        }
+        let engine = Engine::start(options).await.map_err(Error::engine)?;
+        Ok(Self { plugins, engine, _drivers: drivers })
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -230,6 +230,9 @@ pub struct RunCancelled {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepWaiting {
     pub wait: Wait,
+    /// What the step used until it parked.
+    #[serde(default)]
+    pub receipt: Receipt,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

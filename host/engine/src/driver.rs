@@ -33,6 +33,11 @@ pub(crate) use outbox::{Outbox, Synced};
 /// Steps of one run that may be in cells or waiting for one at the same time. Bounds the memory of their
 /// configs and contexts; the cells themselves are bounded by the sandbox for all runs together.
 const MAX_STEPS_IN_FLIGHT: usize = 256;
+/// Bytes of their configs and contexts together; one step may always start. Bounds the host's memory where many
+/// steps have many ancestors.
+const MAX_BYTES_IN_FLIGHT: usize = 32 << 20;
+/// The largest context of one step. A cell would need several times as much memory to read it.
+const MAX_CONTEXT_BYTES: usize = 16 << 20;
 
 /// What others ask of an active run.
 pub(crate) enum Command {
@@ -54,6 +59,8 @@ pub(crate) enum Command {
 /// How an attempt ended, with its output kept where it is too big for the log.
 struct Ended {
     step: usize,
+    /// What it counted for in `in_flight_bytes`.
+    bytes: usize,
     completion: Completion,
     /// The output, if there is one.
     payload: Option<Payload>,
@@ -76,6 +83,8 @@ pub(crate) struct Driver {
     retries: Vec<(Timestamp, usize)>,
     /// Whole values of outputs that are blobs, loaded for templates.
     wholes: HashMap<StepId, Json>,
+    /// Bytes of config and context of the steps in flight.
+    in_flight_bytes: usize,
     /// Cancels every attempt of the run.
     cancel: CancellationToken,
 }
@@ -108,6 +117,7 @@ impl Driver {
             mailbox,
             ready: Default::default(),
             in_flight: FuturesUnordered::new(),
+            in_flight_bytes: 0,
             retries: Vec::new(),
             wholes: HashMap::new(),
             cancel,
@@ -126,9 +136,12 @@ impl Driver {
             Ok(Stop::Final) => self.engine.run_ended(self.run, self.view()),
             Ok(Stop::Parked) => {}
             Err(error) => {
-                tracing::error!(run_id = %self.run, error = %error, "run stopped: it goes on from its log later");
+                tracing::error!(run_id = %self.run, %error, "run stopped: it goes on from its log later");
                 self.cancel.cancel();
-                self.engine.run_broke(self.run);
+                // What was decided before the mistake is still true: a result that is not written down would be
+                // computed again. Where the store itself failed, this fails too and changes nothing.
+                let _ = self.outbox.synced(&self.engine, &self.state).await;
+                self.engine.run_broke(self.run, &error);
             }
         }
     }
@@ -137,6 +150,10 @@ impl Driver {
         self.catch_up().await?;
         loop {
             self.launch_ready().await?;
+            self.outbox.check()?;
+            if self.outbox.is_overdue() {
+                self.outbox.flush(&self.engine, &self.state);
+            }
             if self.state.is_final() {
                 self.outbox.synced(&self.engine, &self.state).await?;
                 return Ok(Stop::Final);

@@ -35,19 +35,28 @@ pub const DEFAULT_MAX_ACTIVE_RUNS: usize = 10_000;
 
 /// How long after the store refused an append a run is taken up again from its log.
 const REVIVE_AFTER: Duration = Duration::from_secs(5);
+/// How often that pause is doubled, to some five minutes.
+const MAX_REVIVE_DOUBLINGS: u32 = 6;
 
 /// What an engine is made of.
 pub struct Options {
     pub store: SharedStore,
     pub runner: Arc<dyn StepRunner>,
+    /// Where the runs are driven. Templates are computed there: a runtime of its own keeps them away from the
+    /// threads that answer HTTP.
+    pub runtime: tokio::runtime::Handle,
     /// More runs than this are refused with [`Error::Busy`].
     pub max_active_runs: usize,
 }
 
 impl Options {
-    /// With the default limits.
+    /// With the default limits, driving on the runtime that this is called on.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn new(store: SharedStore, runner: Arc<dyn StepRunner>) -> Self {
-        Self { store, runner, max_active_runs: DEFAULT_MAX_ACTIVE_RUNS }
+        let runtime = tokio::runtime::Handle::current();
+        Self { store, runner, runtime, max_active_runs: DEFAULT_MAX_ACTIVE_RUNS }
     }
 }
 
@@ -86,15 +95,20 @@ pub(crate) struct Inner {
     pub(crate) outlines: load::Outlines,
     pub(crate) stopping: CancellationToken,
     tasks: TaskTracker,
+    runtime: tokio::runtime::Handle,
     max_active_runs: usize,
     /// Runs that have a driver. A command is sent, and a driver leaves, only under this lock: so that none
     /// is sent to a driver that has left.
     active: Mutex<HashMap<RunId, mpsc::UnboundedSender<Command>>>,
     /// Who wants to know when a run ends.
-    waiters: Mutex<HashMap<RunId, Vec<oneshot::Sender<RunView>>>>,
+    waiters: Mutex<HashMap<RunId, Vec<oneshot::Sender<Ending>>>>,
     /// Flow definitions that are blobs of the store already.
     stored_flows: Mutex<HashSet<Digest>>,
     recovered: AtomicBool,
+    /// Why the store takes no more writes until a restart.
+    broken: Mutex<Option<stepcell_store::Error>>,
+    /// How often a run had to be taken up again since it last went well.
+    revivals: Mutex<HashMap<RunId, u32>>,
     submitted: AtomicU64,
     ended: AtomicU64,
     pub(crate) attempts: AtomicU64,
@@ -111,33 +125,33 @@ impl Engine {
             outlines: load::Outlines::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            runtime: options.runtime,
             max_active_runs: options.max_active_runs,
             active: Mutex::default(),
             waiters: Mutex::default(),
             stored_flows: Mutex::default(),
             recovered: AtomicBool::new(false),
+            broken: Mutex::default(),
+            revivals: Mutex::default(),
             submitted: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             attempts: AtomicU64::new(0),
         });
         let engine = inner.clone();
-        inner.tasks.spawn(async move {
-            tokio::select! {
-                biased;
-                () = engine.stopping.cancelled() => {}
-                () = async {
-                    load::recover(&engine).await;
-                    engine.recovered.store(true, Ordering::Release);
-                    crate::timers::serve(&engine).await;
-                } => {}
-            }
+        inner.spawn(async move {
+            // A run that is taken up wants the components that it pinned.
+            engine.runner.settled().await;
+            load::recover(&engine).await;
+            engine.recovered.store(true, Ordering::Release);
         });
+        let engine = inner.clone();
+        inner.spawn(async move { crate::timers::serve(&engine).await });
         Ok(Self { inner })
     }
 
-    /// Whether every run that was open at the start has been taken up.
+    /// Whether every run that was open at the start has been taken up, and the store takes writes.
     pub fn ready(&self) -> bool {
-        self.inner.recovered.load(Ordering::Acquire)
+        self.inner.recovered.load(Ordering::Acquire) && self.inner.broken.lock().is_none()
     }
 
     /// Checks a flow against the catalog of now and makes it ready to run.
@@ -168,11 +182,11 @@ impl Engine {
     /// [`submit`](Self::submit) and [`wait`](Self::wait).
     pub async fn submit_and_wait(&self, submit: Submit, at_most: Duration) -> Result<RunView, Error> {
         let begun = self.inner.begin(submit, false).await?;
+        let _forgotten = Forget(&self.inner, begun.run);
         match tokio::time::timeout(at_most, begun.ended).await {
-            Ok(Ok(view)) => Ok(view),
-            // Time is over, or the store failed: what is on the disk is the answer.
+            Ok(Ok(ending)) => ending.map_err(Error::Store),
+            // Time is over, or the engine stops: what is on the disk is the answer.
             Ok(Err(_)) | Err(_) => {
-                self.inner.forget_waiters(begun.run);
                 self.inner.sync(begun.run).await;
                 self.show(begun.run).await
             }
@@ -188,17 +202,15 @@ impl Engine {
 
     /// Waits for a run's end, at most this long; then gives the run as it is.
     pub async fn wait(&self, run: RunId, at_most: Duration) -> Result<RunView, Error> {
+        let _forgotten = Forget(&self.inner, run);
         let ended = self.inner.waiter(run);
-        let view = self.show(run).await;
-        let view = match view {
+        match self.show(run).await {
             Ok(view) if !view.is_final() => match tokio::time::timeout(at_most, ended).await {
-                Ok(Ok(view)) => return Ok(view),
+                Ok(Ok(ending)) => ending.map_err(Error::Store),
                 Ok(Err(_)) | Err(_) => self.show(run).await,
             },
             ended => ended,
-        };
-        self.inner.forget_waiters(run);
-        view
+        }
     }
 
     /// Runs, newest first.
@@ -238,7 +250,7 @@ impl Engine {
             // The run ended before it heard of the cancel, or the engine stops.
             Err(_) => match self.show(run).await? {
                 view if view.is_final() => Err(Error::Finished { run, status: view.status }),
-                _ => Err(Error::Stopping),
+                _ => Err(self.inner.broken.lock().clone().map_or(Error::Stopping, Error::Store)),
             },
         }
     }
@@ -262,13 +274,25 @@ impl Engine {
     }
 }
 
+/// A run that has ended, or why its driver could not go on.
+type Ending = Result<RunView, stepcell_store::Error>;
+
 /// A run that has begun.
 struct Begun {
     run: RunId,
     /// Done when the run's first event is on the disk; at once where that was not asked for.
     synced: Synced,
     /// Gets the run when it has ended.
-    ended: oneshot::Receiver<RunView>,
+    ended: oneshot::Receiver<Ending>,
+}
+
+/// Gives up a place among those who wait for a run's end, also where the caller goes away.
+struct Forget<'a>(&'a Inner, RunId);
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.0.forget_waiters(self.1);
+    }
 }
 
 impl Inner {
@@ -299,7 +323,8 @@ impl Inner {
             outbox.flush(self, &state);
         }
         let synced = outbox.last();
-        let ended = self.waiter(run);
+        // Who waits for the sync alone needs no place among those who wait for the end.
+        let ended = if sync { oneshot::channel().1 } else { self.waiter(run) };
         self.submitted.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(run_id = %run, flow = %plan.flow.name, "run created");
         self.drive(run, plan, state, outbox, None);
@@ -348,7 +373,7 @@ impl Inner {
         active.insert(run, sender);
         drop(active);
         let driver = Driver::new(self.clone(), run, plan, state, outbox, mailbox);
-        self.tasks.spawn(driver.drive());
+        self.tasks.spawn_on(driver.drive(), &self.runtime);
     }
 
     /// Hands a command to the run's driver, or back where it has none.
@@ -372,24 +397,54 @@ impl Inner {
     /// A run has ended, and that is on the disk.
     pub(crate) fn run_ended(&self, run: RunId, view: RunView) {
         self.active.lock().remove(&run);
+        self.revivals.lock().remove(&run);
         self.ended.fetch_add(1, Ordering::Relaxed);
         for waiter in self.waiters.lock().remove(&run).unwrap_or_default() {
             // Whoever waited may have gone.
-            let _ = waiter.send(view.clone());
+            let _ = waiter.send(Ok(view.clone()));
         }
     }
 
-    /// A driver could not go on. What it had not got to the disk is decided anew, from the log.
-    pub(crate) fn run_broke(self: &Arc<Self>, run: RunId) {
+    /// A driver could not go on. What it had not got to the disk is decided anew, from the log: at once where
+    /// another driver was ahead of it, else after a pause that grows.
+    pub(crate) fn run_broke(self: &Arc<Self>, run: RunId, error: &Error) {
         self.active.lock().remove(&run);
-        self.waiters.lock().remove(&run);
-        let engine = self.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = engine.stopping.cancelled() => {}
-                () = tokio::time::sleep(REVIVE_AFTER) => load::revive(&engine, run).await,
+        for waiter in self.waiters.lock().remove(&run).unwrap_or_default() {
+            if let Error::Store(error) = error {
+                let _ = waiter.send(Err(error.clone()));
             }
+        }
+        if let Error::Store(error @ stepcell_store::Error::Failed { .. }) = error {
+            *self.broken.lock() = Some(error.clone());
+            return;
+        }
+        let overtaken = matches!(error, Error::Store(stepcell_store::Error::Conflict { .. }));
+        let pause = if overtaken { Duration::ZERO } else { self.next_revival(run) };
+        let engine = self.clone();
+        self.spawn(async move {
+            tokio::time::sleep(pause).await;
+            load::revive(&engine, run).await;
         });
+    }
+
+    fn next_revival(&self, run: RunId) -> Duration {
+        let mut revivals = self.revivals.lock();
+        let count = revivals.entry(run).or_default();
+        *count += 1;
+        REVIVE_AFTER.saturating_mul(1 << (*count - 1).min(MAX_REVIVE_DOUBLINGS))
+    }
+
+    /// Runs something beside the drivers until it is done or the engine stops.
+    pub(crate) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.stopping.clone();
+        let until_stopped = async move {
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => {}
+                () = work => {}
+            }
+        };
+        self.tasks.spawn_on(until_stopped, &self.runtime);
     }
 
     /// Waits until what the run's driver has decided is on the disk.
@@ -401,7 +456,7 @@ impl Inner {
         }
     }
 
-    fn waiter(&self, run: RunId) -> oneshot::Receiver<RunView> {
+    fn waiter(&self, run: RunId) -> oneshot::Receiver<Ending> {
         let (sender, receiver) = oneshot::channel();
         self.waiters.lock().entry(run).or_default().push(sender);
         receiver

@@ -18,7 +18,7 @@ pub enum Error {
     /// As many runs are being driven as the host admits at once.
     #[error("{active} runs are active, as many as this host drives at once")]
     Busy { active: usize },
-    #[error("the store did not do it")]
+    #[error("the store did not do it: {0}")]
     Store(#[from] stepcell_store::Error),
     /// The log holds what the engine never writes.
     #[error("the log of run `{run}` is damaged: {reason}")]

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -26,6 +27,8 @@ use crate::{
 const EVENTS_PER_READ: usize = 1_000;
 /// Runs that recovery asks for at a time.
 const RUNS_PER_READ: usize = 256;
+/// How long to leave the store alone after it failed.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Outlines kept for showing runs. Bounds memory; a miss costs reading the flow's definition.
 const MAX_OUTLINES: usize = 256;
 
@@ -119,7 +122,11 @@ pub(crate) async fn recover(engine: &Arc<Inner>) {
     loop {
         let runs = match engine.store.unfinished(after, RUNS_PER_READ).await {
             Ok(runs) => runs,
-            Err(error) => return tracing::error!(error = %error, "open runs could not be read"),
+            Err(error) => {
+                tracing::error!(%error, "open runs could not be read, trying again");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
         };
         for run in &runs {
             revive(engine, *run).await;
@@ -186,7 +193,12 @@ async fn prepare(engine: &Inner, run: RunId, state: &RunState) -> Result<Arc<Pre
     for (kind, digests) in &state.plugins {
         let mut providers = Vec::with_capacity(digests.len());
         for digest in digests {
-            let provider = engine.runner.pinned(*digest).await;
+            let mut provider = engine.runner.pinned(*digest).await;
+            if provider.is_none() {
+                // Its file may be among those that are looked into only now.
+                engine.runner.settled().await;
+                provider = engine.runner.pinned(*digest).await;
+            }
             let gone = || Error::PluginGone { run, kind: kind.clone(), digest: *digest };
             providers.push(provider.ok_or_else(gone)?);
         }

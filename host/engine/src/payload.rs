@@ -20,7 +20,7 @@ pub(crate) async fn keep(
         return Ok(Payload::Value(output));
     }
     let digest = store.put_blob(Bytes::copy_from_slice(output.text().as_bytes())).await?;
-    let fields = visible_fields(output.value(), context_fields, max_bytes, digest, bytes);
+    let fields = visible_fields(&output, context_fields, max_bytes, digest, bytes);
     Ok(Payload::Blob { digest, bytes, fields })
 }
 
@@ -38,10 +38,10 @@ pub(crate) async fn whole(store: &dyn Store, payload: &Payload) -> Result<Json, 
     Json::parse(text).map_err(|error| damaged(error.to_string()))
 }
 
-fn visible_fields(output: &Value, names: &[String], max_bytes: u64, digest: Digest, bytes: u64) -> Json {
+fn visible_fields(output: &Json, names: &[String], max_bytes: u64, digest: Digest, bytes: u64) -> Json {
     let mut fields = Map::new();
     for name in names {
-        let Some(value) = output.get(name) else { continue };
+        let Some(value) = output.value().get(name) else { continue };
         let field_bytes = value.to_string().len() as u64;
         let shown =
             if field_bytes <= max_bytes { value.clone() } else { reference(digest, field_bytes, Some(name)) };

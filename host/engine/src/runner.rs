@@ -17,6 +17,9 @@ pub trait StepRunner: Send + Sync + 'static {
     /// What there is now. Cheap: a shared snapshot.
     fn catalog(&self) -> Arc<Catalog>;
 
+    /// Done when every file that was in the folders at the start is in the catalog or refused.
+    fn settled(&self) -> BoxFuture<'static, ()>;
+
     /// A component by digest, for a run that pinned it: from the folders, or from the cache where its file
     /// is no longer there. May compile; `None` where it is gone for good.
     fn pinned(&self, digest: Digest) -> BoxFuture<'static, Option<Arc<Provider>>>;

@@ -1,25 +1,32 @@
 //! Wakes runs whose timers are due. Timers are in the store; this is one task for all of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
 use jiff::Timestamp;
+use parking_lot::Mutex;
+use stepcell_core::{RunId, StepId};
 use stepcell_store::Timer;
 use tokio::sync::{Notify, oneshot};
 
 use crate::{Error, driver::Command, engine::Inner, load};
 
-/// Timers that are handled together. Bounds how many runs are taken up at once.
+/// Timers that are read together.
 const TIMERS_PER_ROUND: usize = 256;
+/// Runs that are being woken at the same time. Bounds how many are taken up at once.
+const MAX_WAKING: usize = 1_024;
 /// How late a jump of the wall clock may be noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
-/// How long to leave the store alone after it failed, or after a run could not be woken.
+/// How often to look while runs are being woken.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(2);
+/// How long to leave the store alone after it failed, and a run that could not be woken.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tells the task that a timer may be due earlier than it thinks.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     change: Notify,
+    /// Timers whose runs are being woken: the store holds them until the run's log has gone on.
+    waking: Mutex<HashSet<(RunId, StepId)>>,
 }
 
 impl Timers {
@@ -35,7 +42,7 @@ pub(crate) async fn serve(engine: &Arc<Inner>) {
         let pause = match round(engine).await {
             Ok(pause) => pause,
             Err(error) => {
-                tracing::error!(error = %error, "timers could not be served");
+                tracing::error!(%error, "timers could not be served");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -47,28 +54,40 @@ pub(crate) async fn serve(engine: &Arc<Inner>) {
     }
 }
 
-/// Wakes what is due, and says when to look again.
+/// Wakes what is due, and says when to look again. A run that can not be woken holds up no other.
 async fn round(engine: &Arc<Inner>) -> Result<Duration, Error> {
     let now = Timestamp::now();
-    let due = engine.store.due_timers(now, TIMERS_PER_ROUND).await?;
-    if !due.is_empty() {
-        let woken = join_all(due.into_iter().map(|timer| wake(engine, timer))).await;
-        return Ok(if woken.into_iter().all(|woken| woken) { Duration::ZERO } else { PAUSE });
+    let waking = engine.timers.waking.lock().len();
+    if waking >= MAX_WAKING {
+        return Ok(PAUSE);
+    }
+    let due = engine.store.due_timers(now, waking + TIMERS_PER_ROUND).await?;
+    let mut woken = 0;
+    for Timer { run, step, .. } in due {
+        if engine.timers.waking.lock().insert((run, step.clone())) {
+            woken += 1;
+            engine.spawn(wake(engine.clone(), run, step));
+        }
+    }
+    if woken > 0 {
+        return Ok(Duration::ZERO);
     }
     let next = engine.store.next_timer().await?;
     let left = next.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
-    Ok(left.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP))
+    // The earliest may be one that is being woken: it hides when the next one is due.
+    Ok(left.unwrap_or(LONGEST_SLEEP).clamp(SHORTEST_SLEEP, LONGEST_SLEEP))
 }
 
-/// Tells a run of its timer and waits until the store no longer holds it. Gives whether that worked.
-async fn wake(engine: &Arc<Inner>, timer: Timer) -> bool {
+/// Tells a run of its timer and waits until the store no longer holds it.
+async fn wake(engine: Arc<Inner>, run: RunId, step: StepId) {
     let (answer, handled) = oneshot::channel();
-    let Timer { run, step, .. } = timer;
-    match load::tell(engine, run, Command::Timer { step, answer }).await {
-        Ok(()) => handled.await.is_ok(),
-        Err(error) => {
-            tracing::error!(run_id = %run, error = %error, "run could not be woken");
-            false
-        }
+    let told = load::tell(&engine, run, Command::Timer { step: step.clone(), answer }).await;
+    if let Err(error) = &told {
+        tracing::error!(run_id = %run, %error, "run could not be woken");
     }
+    if told.is_err() || handled.await.is_err() {
+        tokio::time::sleep(PAUSE).await;
+    }
+    engine.timers.waking.lock().remove(&(run, step));
+    engine.timers.changed();
 }

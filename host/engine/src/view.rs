@@ -154,7 +154,7 @@ impl StepView {
         // A run that has ended starts no more steps; its log does not spend an event on each of those.
         if run.is_final() && view.status == StepStatus::Pending {
             view.status = StepStatus::Cancelled;
-            view.reason = Some(format!("the run has {run} before"));
+            view.reason = Some(format!("it never started: the run ended as {run}"));
         }
         view
     }

@@ -60,6 +60,8 @@ pub(crate) struct Library {
     /// Counts every publication, for whoever waits for a change.
     version: channel::Sender<u64>,
     look_again: Notify,
+    /// One change over HTTP at a time: each waits until its file is seen, and must not be overtaken.
+    pub(crate) changing: tokio::sync::Mutex<()>,
 }
 
 /// What the library showed last.
@@ -110,6 +112,7 @@ impl Library {
             ready: channel::Sender::new(false),
             version: channel::Sender::new(0),
             look_again: Notify::new(),
+            changing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -180,7 +183,7 @@ impl Library {
             None => self.compile_kept(digest).await?,
         };
         fetched
-            .inspect_err(|refusal| tracing::warn!(%digest, reason = %refusal.reason, "a pinned plugin can not be loaded"))
+            .inspect_err(|refusal| tracing::warn!(%digest, reason = ?refusal.reason, "a pinned plugin can not be loaded"))
             .ok()
     }
 

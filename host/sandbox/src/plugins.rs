@@ -40,6 +40,9 @@ impl Plugins for Sandbox {
 }
 
 /// Nothing is written unless the file is a plugin.
+/// How long a change over HTTP waits until the library has seen it. The file was compiled before it was written.
+const SEEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
+
 async fn install(library: &Arc<Library>, bytes: Bytes) -> Result<PluginInfo, Failure> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         let message =
@@ -59,14 +62,22 @@ async fn install(library: &Arc<Library>, bytes: Bytes) -> Result<PluginInfo, Fai
     };
     let digest = digest(bytes.clone()).await;
     let described = library.prepare(digest, bytes.to_vec()).await.map_err(refused)?;
+    let _one_at_a_time = library.changing.lock().await;
     let name = file_name(&library.published(), &described.describe, digest);
     let shown = folder.shown(&name);
     let written = tokio::task::spawn_blocking(move || folder.install(&name, &bytes)).await;
     on_disk("written", written)?;
-    library
-        .changed(|published| settled(published, &shown, digest))
-        .await
-        .ok_or_else(|| Failure::system(Fault::Unavailable, "stopping", "the host stops").retryable())
+    let seen = library.changed(|published| settled(published, &shown, digest));
+    match tokio::time::timeout(SEEN_WITHIN, seen).await {
+        Ok(Some(info)) => Ok(info),
+        Ok(None) => Err(Failure::system(Fault::Unavailable, "stopping", "the host stops").retryable()),
+        Err(_) => Err(Failure::system(
+            Fault::Unavailable,
+            "plugin_overtaken",
+            "the file was written, and another one took its place before it was looked at",
+        )
+        .retryable()),
+    }
 }
 
 async fn digest(bytes: Bytes) -> Digest {
@@ -115,6 +126,7 @@ fn file_name(published: &Published, describe: &Describe, digest: Digest) -> Stri
 }
 
 async fn remove(library: &Arc<Library>, kind: &str) -> Result<Vec<PluginInfo>, Failure> {
+    let _one_at_a_time = library.changing.lock().await;
     let (own, builtin) = library.files_of(kind);
     if own.is_empty() {
         return Err(nothing_to_remove(kind, &builtin));
@@ -125,12 +137,12 @@ async fn remove(library: &Arc<Library>, kind: &str) -> Result<Vec<PluginInfo>, F
         on_disk("removed", removed)?;
     }
     let removed: Vec<PluginInfo> = own.into_iter().map(|file| file.info).collect();
-    library
-        .changed(|published| {
-            let gone = |info: &PluginInfo| published.files.iter().all(|other| other.file != info.file);
-            removed.iter().all(gone).then_some(())
-        })
-        .await;
+    let gone = library.changed(|published| {
+        let gone = |info: &PluginInfo| published.files.iter().all(|other| other.file != info.file);
+        removed.iter().all(gone).then_some(())
+    });
+    // Somebody may have dropped a file of the same name meanwhile: what was asked for is done all the same.
+    let _ = tokio::time::timeout(SEEN_WITHIN, gone).await;
     Ok(removed)
 }
 

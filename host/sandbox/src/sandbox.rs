@@ -167,6 +167,11 @@ impl StepRunner for Sandbox {
         Arc::clone(&self.shared.library.published().catalog)
     }
 
+    fn settled(&self) -> BoxFuture<'static, ()> {
+        let library = Arc::clone(&self.shared.library);
+        Box::pin(async move { library.settled().await })
+    }
+
     fn pinned(&self, digest: Digest) -> BoxFuture<'static, Option<Arc<Provider>>> {
         let library = Arc::clone(&self.shared.library);
         Box::pin(async move {

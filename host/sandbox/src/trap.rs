@@ -61,6 +61,13 @@ pub(crate) fn failure(error: &wasmtime::Error, circumstances: &Circumstances<'_>
 pub(crate) fn out_of(refused: Refused, limits: &Effective, kind: &str) -> Failure {
     match refused {
         Refused::Memory { wanted } => limits.memory_exceeded(kind, wanted),
+        Refused::AllCells => Failure::system(
+            Fault::Unavailable,
+            "host_memory_exhausted",
+            "the steps that run now use all the memory that this host gives to cells",
+        )
+        .with_hint("let the step try again with `retry`, or run fewer steps with much memory at a time")
+        .retryable(),
         Refused::Table { wanted } => {
             let most = Limiter::table_elements_max();
             let message = format!("the step wanted tables of {wanted} elements, of {most} allowed");

@@ -29,6 +29,8 @@ pub struct StepState {
     pub port: Option<String>,
     /// What a parked step waits for, and only while it does.
     pub wait: Option<Wait>,
+    /// How often it was parked.
+    pub waits: u32,
     /// What ended its last wait: the argument of `resume`, also when that runs again after a crash.
     pub signal: Option<Json>,
     /// When the next attempt starts, of a step between two attempts.
@@ -70,6 +72,8 @@ impl StepState {
                 self.status = StepStatus::Waiting;
                 self.wait = Some(data.wait.clone());
                 self.signal = None;
+                self.waits += 1;
+                self.add(data.receipt);
             }
             EventKind::StepResumed(data) => {
                 self.status = StepStatus::Running;

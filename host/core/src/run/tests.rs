@@ -81,7 +81,7 @@ fn retrying(attempt: u32) -> EventKind {
 }
 
 fn waiting() -> EventKind {
-    EventKind::StepWaiting(StepWaiting { wait: Wait::Timer { until: at(99) } })
+    EventKind::StepWaiting(StepWaiting { wait: Wait::Timer { until: at(99) }, receipt: Receipt::default() })
 }
 
 fn resumed() -> EventKind {

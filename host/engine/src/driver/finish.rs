@@ -14,11 +14,21 @@ use stepcell_core::{
     run::StepStatus,
 };
 
-use super::{Driver, Ended};
+use super::{
+    Driver, Ended,
+    launch::{template_failure, unreadable},
+};
 use crate::{Completion, Error, Outcome, backoff::next_wait, payload};
 
 /// The longest a step may wait, for a timer or a signal: a hundred years. Keeps dates within the calendar.
 const LONGEST_WAIT: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// How often one step may park. Bounds the log of a step that is never content with what it was sent.
+const MAX_WAITS: u32 = 10_000;
+/// The largest name, form and match of a wait together. Bounds an event, and what each view of the run shows.
+const MAX_WAIT_BYTES: usize = 64 << 10;
+/// How much of a port that there is not is shown.
+const MAX_SHOWN_PORT_CHARS: usize = 64;
 
 /// The largest output of a run that is kept in its log rather than as a blob.
 const MAX_INLINE_RUN_OUTPUT_BYTES: u64 = stepcell_core::catalog::DEFAULT_MAX_OUTPUT_BYTES;
@@ -26,7 +36,8 @@ const MAX_INLINE_RUN_OUTPUT_BYTES: u64 = stepcell_core::catalog::DEFAULT_MAX_OUT
 impl Driver {
     /// An attempt is over.
     pub(super) fn ended(&mut self, ended: Ended) -> Result<(), Error> {
-        let Ended { step, completion, payload } = ended;
+        let Ended { step, bytes, completion, payload } = ended;
+        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
         self.engine.attempts.fetch_add(1, Ordering::Relaxed);
         if self.state.is_final() {
             return Ok(());
@@ -45,7 +56,7 @@ impl Driver {
             (Ok(Outcome::Done(_)), Some(output)) => self.succeeded(step, output, None, receipt),
             (Ok(Outcome::Branch { port, .. }), Some(output)) => self.branched(step, port, output, receipt),
             (Ok(Outcome::WaitTimer { seconds }), _) => match from_now(seconds) {
-                Ok(until) => self.waits(step, Wait::Timer { until }),
+                Ok(until) => self.waits(step, Wait::Timer { until }, receipt),
                 Err(failure) => self.fail(step, failure, receipt),
             },
             (Ok(Outcome::WaitSignal { name, form, matching, deadline_seconds }), _) => {
@@ -53,7 +64,7 @@ impl Driver {
                     Ok(deadline) => {
                         let form = form.map(|form| form.value().clone());
                         let matching = matching.map(|matching| matching.value().clone());
-                        self.waits(step, Wait::Signal { name, form, matching, deadline })
+                        self.waits(step, Wait::Signal { name, form, matching, deadline }, receipt)
                     }
                     Err(failure) => self.fail(step, failure, receipt),
                 }
@@ -90,6 +101,7 @@ impl Driver {
     ) -> Result<(), Error> {
         let ports = self.ports(step);
         if !ports.contains(&port) {
+            let port: String = port.chars().take(MAX_SHOWN_PORT_CHARS).collect();
             let message = format!(
                 "it took the port `{port}`, which its catalog entry does not list: {}",
                 ports.join(", ")
@@ -100,8 +112,18 @@ impl Driver {
         self.succeeded(step, output, Some(port), receipt)
     }
 
-    fn waits(&mut self, step: usize, wait: Wait) -> Result<(), Error> {
-        self.emit_for(step, EventKind::StepWaiting(StepWaiting { wait })).map(drop)
+    fn waits(&mut self, step: usize, wait: Wait, receipt: Receipt) -> Result<(), Error> {
+        let seen = self.step_id(step).and_then(|id| self.state.steps.get(id));
+        if seen.is_some_and(|seen| seen.waits >= MAX_WAITS) {
+            let message = format!("it asked to wait for the {MAX_WAITS}th time");
+            return self.fail(step, Failure::system(Fault::Limit, "waits_exceeded", message), receipt);
+        }
+        if let Some(bytes) = too_big(&wait) {
+            let message =
+                format!("what it waits for is described in {bytes} bytes, {MAX_WAIT_BYTES} at most");
+            return self.fail(step, Failure::system(Fault::Limit, "wait_too_big", message), receipt);
+        }
+        self.emit_for(step, EventKind::StepWaiting(StepWaiting { wait, receipt })).map(drop)
     }
 
     /// A failed attempt: tried again, or the step has failed.
@@ -140,7 +162,8 @@ impl Driver {
 
     fn fail_run(&mut self, error: Failure, failed_step: Option<StepId>) -> Result<(), Error> {
         self.stop_steps()?;
-        tracing::info!(run_id = %self.run, error = %error, step = ?failed_step, "run failed");
+        // Quoted: the words are a guest's, and a line break in them would forge a line of the log.
+        tracing::info!(run_id = %self.run, error = ?error.message, step = ?failed_step, "run failed");
         self.emit(None, EventKind::RunFailed(RunFailed { error, failed_step })).map(drop)
     }
 
@@ -166,29 +189,16 @@ impl Driver {
 
     /// Every step has ended: the run's output is made.
     pub(super) async fn succeed(&mut self) -> Result<(), Error> {
-        let output = match &self.prepared.clone().output {
-            Some(template) => {
-                self.load(self.blobs_of(template)).await?;
-                self.resolve(template).map_err(|error| {
-                    let place = if error.path.is_empty() {
-                        "output".to_owned()
-                    } else {
-                        format!("output.{}", error.path)
-                    };
-                    let message = format!("`{place}`: `{}`: {}", error.expression, error.reason);
-                    let failure = Failure::system(Fault::Config, "output_failed", message);
-                    match error.hint {
-                        Some(hint) => failure.with_hint(hint),
-                        None => failure,
-                    }
-                })
-            }
-            None => Ok(self.last_outputs().await?),
-        };
-        match output {
+        let made = match self.output().await {
             Ok(output) => {
-                let output =
-                    payload::keep(&*self.engine.store, output, MAX_INLINE_RUN_OUTPUT_BYTES, &[]).await?;
+                let kept = payload::keep(&*self.engine.store, output, MAX_INLINE_RUN_OUTPUT_BYTES, &[]).await;
+                kept.map_err(|error| unreadable(&error))
+            }
+            Err(failure) => Err(failure),
+        };
+        self.wholes.clear();
+        match made {
+            Ok(output) => {
                 tracing::debug!(run_id = %self.run, "run succeeded");
                 self.emit(None, EventKind::RunSucceeded(RunSucceeded { output })).map(drop)
             }
@@ -196,8 +206,18 @@ impl Driver {
         }
     }
 
+    async fn output(&mut self) -> Result<Json, Failure> {
+        let prepared = self.prepared.clone();
+        let Some(template) = &prepared.output else { return self.last_outputs().await };
+        self.load(self.blobs_of(template)).await.map_err(|error| unreadable(&error))?;
+        self.resolve(template).map_err(|error| Failure {
+            code: Some("output_failed".to_owned()),
+            ..template_failure(&error, "output")
+        })
+    }
+
     /// Without an `output`, a flow gives what its last steps gave: those that no other step needs.
-    async fn last_outputs(&mut self) -> Result<Json, Error> {
+    async fn last_outputs(&mut self) -> Result<Json, Failure> {
         let last: Vec<StepId> = self
             .prepared
             .steps
@@ -205,7 +225,8 @@ impl Driver {
             .filter(|planned| planned.dependents.is_empty())
             .map(|planned| planned.step.id.clone())
             .collect();
-        self.load(last.iter().filter_map(|id| self.blob_step(id.as_str())).collect()).await?;
+        let blobs = last.iter().filter_map(|id| self.blob_step(id.as_str())).collect();
+        self.load(blobs).await.map_err(|error| unreadable(&error))?;
         let mut outputs = Map::new();
         for id in last {
             let seen = self.state.steps.get(&id).and_then(|seen| seen.output_for_steps());
@@ -225,12 +246,22 @@ impl Driver {
         seen.map_or(1, |seen| seen.attempts)
     }
 
+    /// The ports of the component that serves the step.
     fn ports(&self, step: usize) -> Vec<String> {
-        let kind = self.prepared.steps.get(step).map(|planned| &planned.step.kind);
-        let types = kind.and_then(|kind| self.prepared.types.get(kind));
-        let providers = types.map(|kind| kind.providers.as_slice()).unwrap_or_default();
-        providers.iter().flat_map(|provider| provider.describe.ports.iter().cloned()).collect()
+        let planned = self.prepared.steps.get(step);
+        let types = planned.and_then(|planned| self.prepared.types.get(&planned.step.kind));
+        let seen = planned.and_then(|planned| self.state.steps.get(&planned.step.id));
+        let digest = seen.and_then(|seen| seen.routed.as_ref()).map(|routed| routed.digest);
+        let provider =
+            types.and_then(|kind| kind.providers.iter().find(|provider| Some(provider.digest) == digest));
+        provider.map(|provider| provider.describe.ports.clone()).unwrap_or_default()
     }
+}
+
+fn too_big(wait: &Wait) -> Option<usize> {
+    let Wait::Signal { name, form, matching, .. } = wait else { return None };
+    let values = form.iter().chain(matching).map(|value| value.to_string().len()).sum::<usize>();
+    Some(name.len() + values).filter(|bytes| *bytes > MAX_WAIT_BYTES)
 }
 
 /// A step that was refused something hands the refusal on as its own failure. It is the host's word all the

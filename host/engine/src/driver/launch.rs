@@ -1,8 +1,10 @@
 //! From a step that may start to a call of its plugin.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use jiff::Timestamp;
 use serde_json::Value;
 use stepcell_core::{
     EventKind, Failure, Fault, Json, StepId,
@@ -12,13 +14,16 @@ use stepcell_core::{
     template::{Scope, Steps, Template, TemplateError, truthy},
 };
 
-use super::{Driver, Ended, MAX_STEPS_IN_FLIGHT};
+use super::{Driver, Ended, MAX_BYTES_IN_FLIGHT, MAX_CONTEXT_BYTES, MAX_STEPS_IN_FLIGHT};
 use crate::{
     Call, Entry, Error, Outcome,
     context::{self, Parts, idempotency_key},
     payload,
     runner::LimitsRequest,
 };
+
+/// How long a driver may compute for one step before it lets others have the thread.
+const LONG_PREPARATION: Duration = Duration::from_micros(500);
 
 /// A call that is made once the events before it are where they must be.
 struct Launch {
@@ -31,10 +36,20 @@ impl Driver {
     /// Starts what may start, as far as there is room.
     pub(super) async fn launch_ready(&mut self) -> Result<(), Error> {
         let mut launches = Vec::new();
-        while self.in_flight.len() + launches.len() < MAX_STEPS_IN_FLIGHT && !self.state.is_final() {
+        while self.in_flight.len() + launches.len() < MAX_STEPS_IN_FLIGHT
+            && self.in_flight_bytes < MAX_BYTES_IN_FLIGHT
+            && !self.state.is_final()
+        {
             let Some(step) = self.ready.pop_front() else { break };
+            let started = Instant::now();
             launches.extend(self.prepare(step).await?);
+            // Templates are computed on this thread: after a long one, other runs get their turn.
+            if started.elapsed() > LONG_PREPARATION {
+                tokio::task::yield_now().await;
+            }
         }
+        // Whole values are big: they are fetched again rather than kept for the life of the run.
+        self.wholes.clear();
         if self.state.is_final() {
             return Ok(());
         }
@@ -51,31 +66,28 @@ impl Driver {
 
     fn start(&mut self, launch: Launch) {
         let Launch { step, call, provider } = launch;
+        let bytes = call.config.len() + call.context.len();
         let engine = self.engine.clone();
         let before = (!provider.pure_step).then(|| self.outbox.last());
         self.in_flight.push(Box::pin(async move {
             if let Some(before) = before {
                 before.await?;
             }
-            let completion = engine.runner.run(call).await;
+            let mut completion = engine.runner.run(call).await;
             let output = match &completion.result {
                 Ok(Outcome::Done(output) | Outcome::Branch { output, .. }) => Some(output.clone()),
                 _ => None,
             };
             let describe = &provider.describe;
-            let payload = match output {
-                Some(output) => Some(
-                    payload::keep(
-                        &*engine.store,
-                        output,
-                        describe.max_output_bytes,
-                        &describe.context_fields,
-                    )
-                    .await?,
-                ),
-                None => None,
-            };
-            Ok(Ended { step, completion, payload })
+            let mut payload = None;
+            if let Some(output) = output {
+                let (most, fields) = (describe.max_output_bytes, &describe.context_fields);
+                match payload::keep(&*engine.store, output, most, fields).await {
+                    Ok(kept) => payload = Some(kept),
+                    Err(error) => completion.result = Err(not_kept(&error)),
+                }
+            }
+            Ok(Ended { step, bytes, completion, payload })
         }));
     }
 
@@ -83,7 +95,10 @@ impl Driver {
     async fn prepare(&mut self, index: usize) -> Result<Option<Launch>, Error> {
         let prepared = self.prepared.clone();
         let Some(planned) = prepared.steps.get(index) else { return Ok(None) };
-        self.load_wholes(planned).await?;
+        if let Err(error) = self.load_wholes(planned).await {
+            self.fail(index, unreadable(&error), Receipt::default())?;
+            return Ok(None);
+        }
         let first = self.state.steps.get(&planned.step.id).is_none_or(|seen| seen.attempts == 0);
         if first && !self.condition_holds(index, planned)? {
             return Ok(None);
@@ -96,6 +111,11 @@ impl Driver {
             }
         };
         let call = self.call(index, planned, config, provider.clone(), first)?;
+        if call.context.len() > MAX_CONTEXT_BYTES {
+            self.fail(index, context_too_big(call.context.len()), Receipt::default())?;
+            return Ok(None);
+        }
+        self.in_flight_bytes += call.config.len() + call.context.len();
         Ok(Some(Launch { step: index, call, provider }))
     }
 
@@ -161,14 +181,10 @@ impl Driver {
             };
             self.emit_for(index, EventKind::StepRouted(routed))?;
         }
-        // A resumed step goes on with the attempt that parked it.
-        let started_at = match signal {
-            Some(_) => Timestamp::now(),
-            None => {
-                let started = StepStarted { attempt, idempotency_key: key.clone() };
-                self.emit_for(index, EventKind::StepStarted(started))?
-            }
-        };
+        // A resumed step goes on with the attempt that parked it, and says so: the cell's clock is in the log, and
+        // a second driver of the same run is found out before the step reaches outside.
+        let started = StepStarted { attempt, idempotency_key: key.clone() };
+        let started_at = self.emit_for(index, EventKind::StepStarted(started))?;
         let context = self.context(planned, &provider, attempt, &key);
         let limits = planned.step.limits;
         Ok(Call {
@@ -212,14 +228,14 @@ impl Driver {
     }
 
     /// Templates read whole values: what is kept as a blob is fetched before they are resolved.
-    async fn load_wholes(&mut self, planned: &PlannedStep) -> Result<(), Error> {
+    async fn load_wholes(&mut self, planned: &PlannedStep) -> Result<(), stepcell_store::Error> {
         let templates = planned.condition.iter().chain([&planned.config]);
         let names = templates.flat_map(|template| self.blobs_of(template)).collect();
         self.load(names).await
     }
 
     /// Fetches the whole outputs of these steps, unless they are here.
-    pub(super) async fn load(&mut self, names: Vec<StepId>) -> Result<(), Error> {
+    pub(super) async fn load(&mut self, names: Vec<StepId>) -> Result<(), stepcell_store::Error> {
         for name in names {
             if self.wholes.contains_key(&name) {
                 continue;
@@ -276,6 +292,15 @@ fn smaller<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
     }
 }
 
+fn context_too_big(bytes: usize) -> Failure {
+    let message = format!(
+        "its input and the outputs of its ancestors are {bytes} bytes together, {MAX_CONTEXT_BYTES} at most"
+    );
+    Failure::system(Fault::Limit, "context_exceeded", message).with_hint(
+        "hand over what it needs by templates in its config, to a step type whose `context` is `none`",
+    )
+}
+
 fn why_routed(provider: &Provider) -> String {
     let matches = &provider.describe.matches;
     if matches.is_empty() {
@@ -293,7 +318,25 @@ fn unserved(kind: &str, config: &Value) -> Failure {
         .with_hint("`GET /api/v1/catalog/steps` shows under `providers` what each component matches")
 }
 
-fn template_failure(error: &TemplateError, place: &str) -> Failure {
+/// The run goes on with a failed step: stopping it would run again what is done.
+pub(super) fn unreadable(error: &stepcell_store::Error) -> Failure {
+    let message = format!("an output that it reads could not be fetched: {error}");
+    with_hint_of(Failure::system(Fault::Failed, "output_unreadable", message), error)
+}
+
+fn not_kept(error: &stepcell_store::Error) -> Failure {
+    let message = format!("it is done, and its output could not be kept: {error}");
+    with_hint_of(Failure::system(Fault::Failed, "output_not_kept", message), error)
+}
+
+fn with_hint_of(failure: Failure, error: &stepcell_store::Error) -> Failure {
+    match error.hint() {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
+
+pub(super) fn template_failure(error: &TemplateError, place: &str) -> Failure {
     let place = if error.path.is_empty() { place.to_owned() } else { format!("{place}.{}", error.path) };
     let message = format!("`{place}`: `{}`: {}", error.expression, error.reason);
     let failure = Failure::system(Fault::Config, "template_failed", message);

@@ -26,6 +26,8 @@ pub(crate) struct Outbox {
     run: RunId,
     events: Vec<Event>,
     timers: Vec<TimerChange>,
+    /// A timer was set by this driver: each append tells the task that serves them.
+    sets_timers: bool,
     /// The last event that the store was given.
     stored: u64,
     /// When the oldest event in here must be written at the latest.
@@ -41,7 +43,15 @@ impl Outbox {
     /// For a run whose log ends at `stored`.
     pub(crate) fn new(run: RunId, stored: u64) -> Self {
         let nothing: BoxFuture<'static, Result<(), Error>> = Box::pin(async { Ok(()) });
-        Self { run, events: Vec::new(), timers: Vec::new(), stored, due: None, last: nothing.shared() }
+        Self {
+            run,
+            events: Vec::new(),
+            timers: Vec::new(),
+            sets_timers: false,
+            stored,
+            due: None,
+            last: nothing.shared(),
+        }
     }
 
     /// Takes the event that a new run begins with; the state is made of it.
@@ -86,13 +96,34 @@ impl Outbox {
             timers: std::mem::take(&mut self.timers),
         };
         self.stored = state.seq;
-        self.last = engine.store.append(append).shared();
+        let appended = engine.store.append(append);
+        self.last = if self.sets_timers {
+            let engine = engine.clone();
+            let told = async move {
+                appended.await?;
+                engine.timers.changed();
+                Ok(())
+            };
+            told.boxed().shared()
+        } else {
+            appended.shared()
+        };
     }
 
     /// Hands everything to the store and waits until it is on the disk.
     pub(crate) async fn synced(&mut self, engine: &Arc<Inner>, state: &RunState) -> Result<(), Error> {
         self.flush(engine, state);
         self.last.clone().await
+    }
+
+    /// Fails where an append is known to have failed.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.last.peek().cloned().unwrap_or(Ok(()))
+    }
+
+    /// Whether the oldest event has waited long enough.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.due.is_some_and(|due| due <= Instant::now())
     }
 
     /// What a step that can reach outside waits for.
@@ -131,6 +162,7 @@ impl Outbox {
             EventKind::StepWaiting(waiting) => {
                 if let Some(due) = due(&waiting.wait) {
                     self.timers.push(TimerChange::Set { step: step.clone(), due });
+                    self.sets_timers = true;
                 }
             }
             EventKind::StepResumed(_) | EventKind::StepCancelled | EventKind::StepFailed(_) => {

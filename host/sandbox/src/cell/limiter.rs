@@ -1,4 +1,6 @@
-//! Memory and tables of one cell.
+//! Memory and tables of one cell, and the memory of all cells together.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmtime::ResourceLimiter;
 
@@ -9,12 +11,21 @@ const TABLE_ELEMENTS_TOTAL_MAX: usize = 2 * TABLE_ELEMENTS_MAX;
 /// Instances within one cell; the component itself decides how many there are, and no limit of ours is lower.
 const INSTANCES_MAX: usize = 10_000;
 
+/// Bytes of memory of all cells of this process together. A cell's own limit protects nobody where hundreds
+/// of cells use theirs; past this sum no memory grows until a cell has ended.
+const ALL_CELLS_MEMORY_MAX: usize = 4 << 30;
+
+/// Bytes of memory that cells have now. One count for the process: what runs out is the process's memory.
+static ALL_CELLS_MEMORY: AtomicUsize = AtomicUsize::new(0);
+
 /// What a cell asked for and did not get. Guests see no more than a failed allocation, which most answer with
 /// a trap that says nothing; this is the reason behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// Memories would have had this many bytes in all.
     Memory { wanted: u64 },
+    /// All cells together have no more to give.
+    AllCells,
     /// Tables would have had this many elements in all.
     Table { wanted: u64 },
 }
@@ -58,6 +69,10 @@ impl ResourceLimiter for Limiter {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
+        if !take_of_all(total - self.memory) {
+            self.refused = Some(Refused::AllCells);
+            return Ok(false);
+        }
         self.memory = total;
         Ok(true)
     }
@@ -85,9 +100,31 @@ impl ResourceLimiter for Limiter {
     }
 }
 
+impl Drop for Limiter {
+    fn drop(&mut self) {
+        ALL_CELLS_MEMORY.fetch_sub(self.memory, Ordering::Relaxed);
+    }
+}
+
+fn take_of_all(bytes: usize) -> bool {
+    let taken = |used: usize| used.checked_add(bytes).filter(|used| *used <= ALL_CELLS_MEMORY_MAX);
+    ALL_CELLS_MEMORY.try_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_cells_count_together_and_give_back() {
+        let mut one = Limiter::new(u64::MAX);
+        let mut two = Limiter::new(u64::MAX);
+        assert!(one.memory_growing(0, ALL_CELLS_MEMORY_MAX - 100, None).unwrap());
+        assert!(!two.memory_growing(0, ALL_CELLS_MEMORY_MAX / 2, None).unwrap());
+        assert_eq!(two.refused(), Some(Refused::AllCells));
+        drop(one);
+        assert!(two.memory_growing(0, ALL_CELLS_MEMORY_MAX / 2, None).unwrap());
+    }
 
     #[test]
     fn all_memories_count_together() {

@@ -53,17 +53,17 @@ impl Library {
             });
             match &info.state {
                 _ if known => {}
-                PluginState::Loading => tracing::debug!(file = %info.file, "plugin found"),
+                PluginState::Loading => tracing::debug!(file = ?info.file, "plugin found"),
                 PluginState::Ready { kind } => {
-                    tracing::info!(file = %info.file, r#type = %kind, "plugin ready")
+                    tracing::info!(file = ?info.file, r#type = %kind, "plugin ready")
                 }
                 PluginState::Refused { reason, hint } => {
-                    tracing::warn!(file = %info.file, %reason, hint = hint.as_deref(), "plugin refused");
+                    tracing::warn!(file = ?info.file, ?reason, ?hint, "plugin refused");
                 }
             }
         }
         for gone in old.files.iter().filter(|before| !new.files.iter().any(|info| info.file == before.file)) {
-            tracing::info!(file = %gone.file, "plugin gone");
+            tracing::info!(file = ?gone.file, "plugin gone");
         }
     }
 }
