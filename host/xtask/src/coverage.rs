@@ -67,7 +67,10 @@ fn percent(root: &Path, folder: &Path, merged: &Path, plugin: &str, version: u32
         bail!("llvm-cov: {}", String::from_utf8_lossy(&output.stderr));
     }
     let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    report.pointer("/data/0/totals/lines/percent").and_then(serde_json::Value::as_f64).context("no total in the report")
+    report
+        .pointer("/data/0/totals/lines/percent")
+        .and_then(serde_json::Value::as_f64)
+        .context("no total in the report")
 }
 
 /// The test binary that was built last: cargo keeps older ones beside it.
@@ -93,7 +96,8 @@ fn tool(name: &str, version: u32) -> Command {
 fn llvm_version() -> Result<u32> {
     let output = Command::new("rustc").args(["--version", "--verbose"]).output()?;
     let text = String::from_utf8(output.stdout)?;
-    let line = text.lines().find_map(|line| line.strip_prefix("LLVM version: ")).context("rustc names no LLVM")?;
+    let line =
+        text.lines().find_map(|line| line.strip_prefix("LLVM version: ")).context("rustc names no LLVM")?;
     let version = line.split('.').next().unwrap_or_default().parse()?;
     for name in ["llvm-cov", "llvm-profdata"] {
         if tool(name, version).arg("--version").output().is_err() {
