@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     guard::{self, Guard},
-    limits::UPLOADS_MAX,
+    limits::{STREAMS_MAX, UPLOADS_MAX},
     problem::Problem,
     routes,
 };
@@ -36,14 +36,23 @@ pub struct Api {
     pub(crate) closing: CancellationToken,
     /// One permit for each upload that is held in memory.
     pub(crate) uploads: Arc<Semaphore>,
+    /// One permit for each event stream.
+    pub(crate) streams: Arc<Semaphore>,
 }
 
 impl Api {
     /// Makes the state; nothing is served yet.
     pub fn new(options: Options) -> Self {
         let Options { engine, runner, plugins, hosts } = options;
-        let (closing, uploads) = (CancellationToken::new(), Arc::new(Semaphore::new(UPLOADS_MAX)));
-        Self { engine, runner, plugins, hosts: hosts.into(), closing, uploads }
+        Self {
+            engine,
+            runner,
+            plugins,
+            hosts: hosts.into(),
+            closing: CancellationToken::new(),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        }
     }
 }
 

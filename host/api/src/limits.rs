@@ -53,6 +53,10 @@ pub const EVENTS_PAGE_MAX: usize = 1_000;
 /// How often an idle event stream sends a comment, so that proxies keep it open and a client that is gone is noticed.
 pub const STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// Event streams served at once. They stay open for as long as a run takes: the rest of the connections is kept
+/// for calls that end.
+pub const STREAMS_MAX: usize = CONNECTIONS_MAX / 2;
+
 /// Connections served at once, event streams included; more wait in the backlog of the socket.
 /// Each costs a descriptor and some KiB.
 pub const CONNECTIONS_MAX: usize = 1_024;

@@ -16,7 +16,7 @@ use stepcell_core::{Event, EventKind, RunId};
 
 use crate::{
     api::Api,
-    limits::{EVENTS_PAGE, EVENTS_PAGE_MAX, STREAM_KEEP_ALIVE},
+    limits::{EVENTS_PAGE, EVENTS_PAGE_MAX, STREAM_KEEP_ALIVE, STREAMS_MAX},
     operation::{Operation, schema},
     problem::{Problem, Result},
     query::{self, Query, Run, Whole},
@@ -41,7 +41,7 @@ pub(super) fn routes() -> Vec<Route> {
                 &[("application/json", schema("EventPage")), ("text/event-stream", schema("Event"))],
             )
             .answer(204, "Of a stream: the run has ended and its last event is known", &[])
-            .problems(&[400, 404]);
+            .problems(&[400, 404, 503]);
     vec![Route::get("/api/v1/runs/{run_id}/events", events, operation)]
 }
 
@@ -100,9 +100,16 @@ async fn stream(api: &Api, run: RunId, after: u64) -> Result<Response> {
         // Browsers take up a stream that has ended again and again, unless they get this status.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
+    let Ok(place) = api.streams.clone().try_acquire_owned() else {
+        let detail = format!("{STREAMS_MAX} event streams are open, as many as this host serves at once");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", detail)
+            .with_hint("close some of them, or read the events in pages with `?after=`".to_owned()));
+    };
     let closing = api.closing.clone().cancelled_owned();
     let events = api.engine.follow(run, after).take_until(closing);
     let frames = events.map(move |event| {
+        // The place is given back with the stream.
+        let _ = &place;
         event.map_err(|error| stream_broke(run, &error)).and_then(|event| frame(run, &event))
     });
     Ok(Sse::new(frames).keep_alive(KeepAlive::new().interval(STREAM_KEEP_ALIVE)).into_response())

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -65,12 +66,22 @@ impl Serve {
         })?;
         let address =
             listener.local_addr().map_err(|error| Error::system("the listener has no address", error))?;
+        open_files();
         let host = Host::lasting(&config, global).await?;
         announce(Output::new(global.output), &format!("http://{address}"))?;
         let served = stepcell_api::serve(listener, host.api(), async move { stop.asked().await }).await;
         tracing::info!("stopping");
         host.shutdown().await;
         served.map_err(|error| Error::system("serving ended", error))
+    }
+}
+
+/// Takes as many descriptors as the system lets this process have. The usual soft limit is what the API may have
+/// connections, and would leave none for the store and for steps.
+fn open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the limit on open files stays as it is");
     }
 }
 
