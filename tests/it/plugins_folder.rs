@@ -111,7 +111,8 @@ async fn a_bad_file_is_named_and_stops_nothing() {
     fs::write(host.plugins().join("empty.wasm"), b"").unwrap();
     // A core module without the section that would make a component of it.
     fs::write(host.plugins().join("core.wasm"), b"\0asm\x01\0\0\0").unwrap();
-    for name in ["noise.wasm", "empty.wasm", "core.wasm"] {
+    fs::create_dir(host.plugins().join("folder.wasm")).unwrap();
+    for name in ["noise.wasm", "empty.wasm", "core.wasm", "folder.wasm"] {
         let entry = file(&host, name).await;
         assert_eq!(entry["state"], "refused", "{entry:#}");
         assert!(entry["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{entry:#}");

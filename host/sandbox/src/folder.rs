@@ -90,11 +90,9 @@ impl Folder {
                 return Err(io::Error::other(format!("it has more than {FILES_MAX} `.wasm` files")));
             }
             match stamp(&dir, name) {
-                Ok(None) => {}
-                Ok(Some(stamp)) => found.push(Found { name: name.to_owned(), stamp: Ok(stamp) }),
                 // It went between the two calls.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => found.push(Found { name: name.to_owned(), stamp: Err(error) }),
+                stamp => found.push(Found { name: name.to_owned(), stamp }),
             }
         }
         found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -157,9 +155,10 @@ fn is_plugin(name: &str) -> bool {
 }
 
 /// Follows links, as far as they stay within the folder; `None` for what is no file.
-fn stamp(dir: &Dir, name: &str) -> io::Result<Option<Stamp>> {
+fn stamp(dir: &Dir, name: &str) -> io::Result<Stamp> {
     let metadata = dir.metadata(name)?;
-    Ok(metadata.is_file().then(|| stamp_of(&metadata)))
+    // A folder, a pipe, a socket: opening it could wait for ever.
+    if metadata.is_file() { Ok(stamp_of(&metadata)) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 fn stamp_of(metadata: &cap_std::fs::Metadata) -> Stamp {
@@ -226,9 +225,16 @@ mod tests {
         for name in ["b.wasm", "a.wasm", "readme.md", ".c.wasm", "d.wasm.part"] {
             fs::write(folder.path().join(name), name).unwrap();
         }
-        fs::create_dir(folder.path().join("e.wasm")).unwrap();
         let names: Vec<_> = folder.scan().unwrap().into_iter().map(|found| found.name).collect();
         assert_eq!(names, ["a.wasm", "b.wasm"]);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_found_and_not_opened() {
+        let (_temp, folder) = folder();
+        fs::create_dir(folder.path().join("e.wasm")).unwrap();
+        let [found] = <[Found; 1]>::try_from(folder.scan().unwrap()).ok().unwrap();
+        assert_eq!(found.stamp.unwrap_err().to_string(), "it is no regular file");
     }
 
     #[test]

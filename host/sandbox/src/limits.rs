@@ -63,7 +63,13 @@ impl Effective {
     }
 
     pub(crate) fn output_exceeded(&self, kind: &str, bytes: u64) -> Failure {
-        let message = format!("the step returned {}, of {} allowed", Bytes(bytes), Bytes(self.output.value));
+        let most = Bytes(self.output.value);
+        // Where the cell was stopped on its way, all that is known is that it was too much.
+        let message = if bytes <= self.output.value.saturating_add(1) {
+            format!("the step returned more than the {most} allowed")
+        } else {
+            format!("the step returned {}, of {most} allowed", Bytes(bytes))
+        };
         exceeded("output_exceeded", message, "limits.output", self.output.source, kind)
     }
 
