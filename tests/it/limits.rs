@@ -14,6 +14,9 @@ fn builder() -> HostBuilder {
         .guest("panics")
 }
 
+/// Fuel that no test waits for the end of: the default is used up in half a second.
+const ENDLESS: &str = "limits: { fuel: 1000G, time: 1h }";
+
 /// Runs one step of a type and gives why it failed.
 async fn failure(host: &Host, kind: &str, config: Value, limits: Value) -> Value {
     let flow = json!({"name": "limit", "steps": [
@@ -107,7 +110,7 @@ async fn the_operators_limit_holds_where_a_flow_asks_for_more() {
 
 #[tokio::test]
 async fn cancel_stops_a_tight_loop() {
-    let host = builder().start().await;
+    let host = builder().config(ENDLESS).start().await;
     let run = host.submit("name: loop\nsteps: [{ id: a, type: tight_loop, config: {} }]").await;
     host.until_step(&run, "a", "running").await;
     let started = Instant::now();
@@ -124,7 +127,7 @@ async fn cancel_stops_a_tight_loop() {
 
 #[tokio::test]
 async fn loops_starve_neither_the_api_nor_other_steps() {
-    let host = builder().start().await;
+    let host = builder().config(ENDLESS).start().await;
     let mut loops = Vec::new();
     for _ in 0..100 {
         loops.push(host.submit("name: loop\nsteps: [{ id: a, type: tight_loop, config: {} }]").await);
