@@ -1,6 +1,9 @@
 //! What the plugins say of themselves.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -55,6 +58,10 @@ pub struct Describe {
     /// Config keys and the values for which this component serves the type; empty: for all.
     #[serde(default, rename = "match", skip_serializing_if = "BTreeMap::is_empty")]
     pub matches: BTreeMap<String, Value>,
+    /// Where the output says how many tokens of a language model were used: a JSONPath such as
+    /// `$.usage.total_tokens`. Counted against the run's budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<Value>,
 }
@@ -111,4 +118,6 @@ pub struct Catalog {
     pub folders: Vec<String>,
     /// Files that are not looked into yet: one of them may provide a type that is unknown now.
     pub loading: Vec<String>,
+    /// Names of the secrets in the config. A flow that asks for another one is refused.
+    pub secrets: BTreeSet<String>,
 }

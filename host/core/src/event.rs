@@ -53,6 +53,40 @@ pub struct Receipt {
     /// Microseconds of those that were spent in host calls.
     #[serde(default)]
     pub host_us: u64,
+    /// HTTP requests, redirects included; statements; mails.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub requests: u64,
+    /// Of bodies, statements and mails.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sent_bytes: u64,
+    /// Of bodies and results.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub received_bytes: u64,
+    /// Of databases: read, or changed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows: u64,
+    /// Of language models, as the step's output tells.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tokens: u64,
+}
+
+impl std::ops::AddAssign for Receipt {
+    fn add_assign(&mut self, other: Self) {
+        let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        add(&mut self.fuel, other.fuel);
+        add(&mut self.total_us, other.total_us);
+        add(&mut self.host_us, other.host_us);
+        add(&mut self.requests, other.requests);
+        add(&mut self.sent_bytes, other.sent_bytes);
+        add(&mut self.received_bytes, other.received_bytes);
+        add(&mut self.rows, other.rows);
+        add(&mut self.tokens, other.tokens);
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a parked step waits for.
@@ -300,7 +334,7 @@ mod tests {
             step: Some(StepId::new("a").unwrap()),
             kind: EventKind::StepSucceeded(StepSucceeded {
                 output: Payload::Value(Json::parse(r#"{"x": [1]}"#.to_owned()).unwrap()),
-                receipt: Receipt { fuel: 1, total_us: 2, host_us: 0 },
+                receipt: Receipt { fuel: 1, total_us: 2, ..Receipt::default() },
             }),
         };
         let text = serde_json::to_string(&event).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::{Digest, StepId};
+use crate::{Digest, StepId, grant::Grant, limits::Budget};
 
 /// The largest flow file in bytes. Bounds parsing and what a run pins.
 pub const MAX_FLOW_BYTES: usize = 4 << 20;
@@ -29,6 +29,10 @@ pub struct Flow {
     /// A template; without one the output is `{id: output}` of the last steps, those that nothing needs.
     pub output: Option<Value>,
     pub limits: LimitsPatch,
+    /// What its steps may reach at most; it can only narrow the operator's word.
+    pub grants: Grant,
+    /// What one run of it may use at most; it can only narrow the operator's word.
+    pub budget: Budget,
     pub source: Value,
 }
 
@@ -55,6 +59,8 @@ pub struct Step {
     pub retry: Retry,
     pub on_error: OnError,
     pub limits: LimitsPatch,
+    /// Narrows what the flow leaves.
+    pub grants: Grant,
 }
 
 /// `id`, meaning any port, or `id.port`.
@@ -104,4 +110,7 @@ pub struct LimitsPatch {
     pub memory: Option<u64>,
     pub time: Option<Duration>,
     pub output: Option<u64>,
+    pub request: Option<u64>,
+    pub response: Option<u64>,
+    pub requests: Option<u64>,
 }

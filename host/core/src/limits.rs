@@ -13,10 +13,39 @@ pub struct Limits {
     pub time: Duration,
     /// Bytes of JSON that a step may return. Protects the store and the host's memory.
     pub output: u64,
+    /// Bytes of one request's body. Protects the host's memory and the peer.
+    pub request: u64,
+    /// Bytes of one response's body. Protects the host's memory; the cell's own limit comes on top.
+    pub response: u64,
+    /// Requests of one execution, redirects, statements and mails included. Protects the peers from a loop.
+    pub requests: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { fuel: 10_000_000_000, memory: 128 << 20, time: Duration::from_secs(60), output: 16 << 20 }
+        Self {
+            fuel: 10_000_000_000,
+            memory: 128 << 20,
+            time: Duration::from_secs(60),
+            output: 16 << 20,
+            request: 16 << 20,
+            response: 16 << 20,
+            requests: 1_000,
+        }
     }
+}
+
+/// What one run may use, all its steps and attempts together. `None`: as much as it likes. The config sets one
+/// for all runs, a flow a smaller one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Budget {
+    pub fuel: Option<u64>,
+    /// HTTP requests, redirects included; statements; mails.
+    pub requests: Option<u64>,
+    /// Of bodies, results and mails, sent and received.
+    pub bytes: Option<u64>,
+    /// Of databases: read, or changed.
+    pub rows: Option<u64>,
+    /// Of language models, as far as the steps tell.
+    pub tokens: Option<u64>,
 }

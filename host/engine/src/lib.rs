@@ -3,6 +3,7 @@
 pub mod runner;
 
 mod error;
+pub mod meter;
 mod engine;
 mod prepared;
 mod load;
@@ -18,7 +19,8 @@ pub mod view;
 pub use engine::{Counts, DEFAULT_MAX_ACTIVE_RUNS, Engine, Options, Submit};
 pub use error::Error;
 pub use prepared::Prepared;
+pub use meter::{Meter, Resource};
 pub use runner::{
-    Call, Completion, Entry, LimitsRequest, Outcome, PluginInfo, PluginState, Plugins, StepRunner,
+    Blobs, Call, Completion, Entry, LimitsRequest, Outcome, PluginInfo, PluginState, Plugins, StepRunner,
 };
 pub use view::RunView;

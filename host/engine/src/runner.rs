@@ -9,8 +9,11 @@ use stepcell_core::{
     Catalog, Digest, Failure, Json, Limits, RunId, StepId,
     catalog::{Describe, Provider},
     event::{CapabilityDenied, Receipt},
+    grant::Grant,
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::meter::Meter;
 
 /// Runs one step at a time in a fresh cell.
 pub trait StepRunner: Send + Sync + 'static {
@@ -23,6 +26,10 @@ pub trait StepRunner: Send + Sync + 'static {
     /// A component by digest, for a run that pinned it: from the folders, or from the cache where its file
     /// is no longer there. May compile; `None` where it is gone for good.
     fn pinned(&self, digest: Digest) -> BoxFuture<'static, Option<Arc<Provider>>>;
+
+    /// What a step's config holds in place of a secret: unguessable, the same on every attempt, and swapped only
+    /// for the calls that name the secret in [`Call::secrets`].
+    fn placeholder(&self, run: RunId, step: &StepId, secret: &str) -> String;
 
     /// Runs one attempt to its end. Dropping the future cancels the attempt, as `call.cancel` does.
     fn run(&self, call: Call) -> BoxFuture<'static, Completion>;
@@ -46,7 +53,24 @@ pub struct Call {
     pub context: String,
     /// What the flow and the step allow; the runner takes the smaller of it and the operator's.
     pub limits: LimitsRequest,
+    /// How far the flow and the step narrow what the operator grants; each has to allow what is asked for.
+    pub grants: Vec<Arc<Grant>>,
+    /// Names of the secrets whose placeholders stand in the config. Only these are swapped for this call.
+    pub secrets: Vec<String>,
+    /// What the run may still use. The runner takes from it while the step works.
+    pub meter: Arc<Meter>,
+    /// The store's blobs, kept for the run.
+    pub blobs: Arc<dyn Blobs>,
     pub cancel: CancellationToken,
+}
+
+/// Bytes by their digest. The engine implements it, for one run.
+pub trait Blobs: Send + Sync + std::fmt::Debug {
+    /// Keeps bytes for as long as the run is kept. Done when they are on the disk.
+    fn put(&self, bytes: bytes::Bytes) -> BoxFuture<'static, Result<Digest, Failure>>;
+
+    /// The bytes of a blob, `None` for no such blob.
+    fn get(&self, digest: Digest) -> BoxFuture<'static, Result<Option<bytes::Bytes>, Failure>>;
 }
 
 /// Limits that the flow or step set; where none, the operator's hold.
@@ -57,6 +81,9 @@ pub struct LimitsRequest {
     /// `limits.time`: past it the failure is a `limit`.
     pub time: Option<Duration>,
     pub output: Option<u64>,
+    pub request: Option<u64>,
+    pub response: Option<u64>,
+    pub requests: Option<u64>,
     /// The step's `timeout`: past it the failure is a `timeout`, which the step's `retry` may try again.
     pub timeout: Option<Duration>,
 }

@@ -8,16 +8,18 @@ use super::{
     node::{Kind, Node, Path},
 };
 use crate::{
-    Flow, StepId,
+    Budget, Flow, StepId,
+    grant::Grant,
     flow::{LimitsPatch, MAX_STEPS, Step},
     problem::{Position, Problems, shorten},
 };
 
 mod policy;
 
-const FLOW_KEYS: [&str; 6] = ["name", "description", "input", "steps", "output", "limits"];
-const STEP_KEYS: [&str; 9] =
-    ["id", "type", "config", "after", "if", "timeout", "retry", "on_error", "limits"];
+const FLOW_KEYS: [&str; 8] =
+    ["name", "description", "input", "steps", "output", "limits", "grants", "budget"];
+const STEP_KEYS: [&str; 10] =
+    ["id", "type", "config", "after", "if", "timeout", "retry", "on_error", "limits", "grants"];
 
 /// The longest name of a flow, in characters. Names stand in lists and addresses.
 pub(super) const MAX_NAME_CHARS: usize = 128;
@@ -39,6 +41,8 @@ pub(super) fn decode(root: &Node, prefix: &str, problems: &mut Problems) -> Deco
         steps: IndexMap::new(),
         output: None,
         limits: LimitsPatch::default(),
+        grants: Grant::default(),
+        budget: Budget::default(),
         source: root.to_value(),
     };
     let (mut unread, mut places) = (Vec::new(), Vec::new());
@@ -51,6 +55,8 @@ pub(super) fn decode(root: &Node, prefix: &str, problems: &mut Problems) -> Deco
     flow.input = fields.get("input").and_then(|field| input(field, problems));
     flow.output = fields.get_any("output").map(|field| field.node.to_value());
     flow.limits = fields.get("limits").map(|field| policy::limits(field, problems)).unwrap_or_default();
+    flow.grants = fields.get("grants").map(|field| policy::grants(field, problems)).unwrap_or_default();
+    flow.budget = fields.get("budget").map(|field| policy::budget(field, problems)).unwrap_or_default();
     if let Some(field) = fields.need("steps", "add `steps:` with at least one `- id: …`", problems) {
         flow.steps = steps(field, &mut unread, &mut places, problems);
     }
@@ -154,6 +160,7 @@ fn step(node: &Node, path: Path<'_>, problems: &mut Problems) -> Option<Step> {
         retry: fields.get("retry").map(|field| policy::retry(field, problems)).unwrap_or_default(),
         on_error: fields.get("on_error").map(|field| policy::on_error(field, problems)).unwrap_or_default(),
         limits: fields.get("limits").map(|field| policy::limits(field, problems)).unwrap_or_default(),
+        grants: fields.get("grants").map(|field| policy::grants(field, problems)).unwrap_or_default(),
     };
     Some(Step { id: id?, ..step })
 }

@@ -56,6 +56,7 @@ fn catalog() -> Catalog {
     ];
     let named = |providers: Vec<Arc<Provider>>| (providers[0].describe.kind.clone(), StepType { providers });
     Catalog {
+        secrets: Default::default(),
         types: types.into_iter().map(named).collect(),
         folders: vec!["./plugins".to_owned()],
         loading: Vec::new(),

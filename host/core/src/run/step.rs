@@ -151,10 +151,7 @@ impl StepState {
     }
 
     fn add(&mut self, receipt: Receipt) {
-        let sum = &mut self.receipt;
-        sum.fuel = sum.fuel.saturating_add(receipt.fuel);
-        sum.total_us = sum.total_us.saturating_add(receipt.total_us);
-        sum.host_us = sum.host_us.saturating_add(receipt.host_us);
+        self.receipt += receipt;
     }
 }
 

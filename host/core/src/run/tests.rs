@@ -57,7 +57,7 @@ fn json(value: serde_json::Value) -> Json {
 }
 
 fn receipt() -> Receipt {
-    Receipt { fuel: 10, total_us: 20, host_us: 5 }
+    Receipt { fuel: 10, total_us: 20, host_us: 5, ..Receipt::default() }
 }
 
 fn failure() -> Failure {

@@ -4,7 +4,9 @@ use std::{fmt::Write as _, net::IpAddr};
 
 use http::Method;
 
-use super::{Denied, Target, address, target::Host};
+use stepcell_core::grant::{Host, Target, address};
+
+use super::Denied;
 use crate::{Grant, HttpRule};
 
 /// The rules that admit the target as it is written. Nothing is resolved before this.

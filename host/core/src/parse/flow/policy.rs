@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::super::{
+    join,
     fields::{Field, Fields},
     node::{Kind, Node},
     units,
 };
 use crate::{
-    StepId,
+    Budget, StepId,
+    grant::{Grant, Level},
     flow::{After, LimitsPatch, MAX_ATTEMPTS, MAX_RETRY_FACTOR, OnError, Retry},
     problem::{Problems, shorten},
 };
@@ -194,7 +196,7 @@ fn holds_template(node: &Node) -> bool {
 
 /// `limits` of a flow or a step.
 pub(super) fn limits(field: Field<'_, '_>, problems: &mut Problems) -> LimitsPatch {
-    const KEYS: [&str; 4] = ["fuel", "memory", "time", "output"];
+    const KEYS: [&str; 7] = ["fuel", "memory", "time", "output", "request", "response", "requests"];
     let Some(fields) = Fields::of(field.node, field.path, &KEYS, problems) else {
         return LimitsPatch::default();
     };
@@ -203,7 +205,33 @@ pub(super) fn limits(field: Field<'_, '_>, problems: &mut Problems) -> LimitsPat
         memory: fields.get("memory").and_then(|field| amount(field, units::bytes, problems)),
         time: fields.get("time").and_then(|field| timeout(field, problems)),
         output: fields.get("output").and_then(|field| amount(field, units::bytes, problems)),
+        request: fields.get("request").and_then(|field| amount(field, units::bytes, problems)),
+        response: fields.get("response").and_then(|field| amount(field, units::bytes, problems)),
+        requests: fields.get("requests").and_then(|field| amount(field, units::count, problems)),
     }
+}
+
+/// `grants` of a flow or a step.
+pub(super) fn grants(field: Field<'_, '_>, problems: &mut Problems) -> Grant {
+    let (grant, found) = Grant::read(&field.node.to_value(), Level::Narrowing);
+    for problem in found {
+        let path = join(&field.path.to_string(), &problem.path);
+        let added = problems.add(path, field.node.at, problem.code, problem.message);
+        if let Some(hint) = &problem.hint {
+            added.hint(hint);
+        }
+    }
+    grant
+}
+
+/// `budget` of a flow: what one run of it may use.
+pub(super) fn budget(field: Field<'_, '_>, problems: &mut Problems) -> Budget {
+    const KEYS: [&str; 5] = ["fuel", "requests", "bytes", "rows", "tokens"];
+    let Some(fields) = Fields::of(field.node, field.path, &KEYS, problems) else { return Budget::default() };
+    let mut count = |key| fields.get(key).and_then(|field| amount(field, units::count, problems));
+    let (fuel, requests, rows, tokens) = (count("fuel"), count("requests"), count("rows"), count("tokens"));
+    let bytes = fields.get("bytes").and_then(|field| amount(field, units::bytes, problems));
+    Budget { fuel, requests, bytes, rows, tokens }
 }
 
 fn amount(

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use crate::connector::target::{Host, check_name};
+use super::target::{Host, check_name};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum HostPattern {

@@ -7,12 +7,25 @@ use std::{
 
 use url::Url;
 
-use super::Denied;
-
 /// The longest URL in bytes. Protects logs, events and the peer's own limits.
 pub const MAX_URL_BYTES: usize = 16 << 10;
 /// How much of an address that does not parse is repeated in a message.
 const MAX_SHOWN_CHARS: usize = 200;
+
+/// An address that no grant could ever admit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{target}` is refused: {reason}")]
+pub struct TargetError {
+    /// As much of it as may be shown: never user info or query.
+    pub target: String,
+    pub reason: String,
+}
+
+impl TargetError {
+    fn new(target: String, reason: impl Into<String>) -> Self {
+        Self { target, reason: reason.into() }
+    }
+}
 
 /// A URL that could be asked for: `http` or `https`, no user info, a host in its one spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +52,8 @@ pub enum Host {
 
 impl Target {
     /// Refuses whatever no grant could ever admit.
-    pub fn parse(text: &str) -> Result<Self, Denied> {
-        let refuse = |reason: String| Denied::for_good(shown_raw(text), reason);
+    pub fn parse(text: &str) -> Result<Self, TargetError> {
+        let refuse = |reason: String| TargetError::new(shown_raw(text), reason);
         if text.len() > MAX_URL_BYTES {
             return Err(refuse(format!("the address is longer than {MAX_URL_BYTES} bytes")));
         }
@@ -53,19 +66,19 @@ impl Target {
     }
 
     /// A redirect's `Location`, relative to this target.
-    pub(crate) fn join(&self, location: &str) -> Result<Self, Denied> {
+    pub fn join(&self, location: &str) -> Result<Self, TargetError> {
         match self.url.join(location) {
             Ok(url) if url.as_str().len() <= MAX_URL_BYTES => Self::from_url(url),
-            Ok(url) => Err(Denied::for_good(
+            Ok(url) => Err(TargetError::new(
                 shown_url(&url),
                 format!("the address is longer than {MAX_URL_BYTES} bytes"),
             )),
-            Err(error) => Err(Denied::for_good(shown_raw(location), format!("no URL: {error}"))),
+            Err(error) => Err(TargetError::new(shown_raw(location), format!("no URL: {error}"))),
         }
     }
 
-    fn from_url(mut url: Url) -> Result<Self, Denied> {
-        let refuse = |url: &Url, reason: &str| Err(Denied::for_good(shown_url(url), reason));
+    fn from_url(mut url: Url) -> Result<Self, TargetError> {
+        let refuse = |url: &Url, reason: &str| Err(TargetError::new(shown_url(url), reason));
         let scheme = match url.scheme() {
             "http" => Scheme::Http,
             "https" => Scheme::Https,
@@ -120,7 +133,7 @@ impl Target {
     }
 
     /// What goes into the `Host` header.
-    pub(crate) fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         match self.url.port() {
             Some(port) => format!("{}:{port}", self.host),
             None => self.host.to_string(),
@@ -128,7 +141,7 @@ impl Target {
     }
 
     /// `example.com:443`, for messages about a connection.
-    pub(crate) fn peer(&self) -> String {
+    pub fn peer(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 
@@ -138,7 +151,7 @@ impl Target {
     }
 
     /// The request line's target.
-    pub(crate) fn path_and_query(&self) -> &str {
+    pub fn path_and_query(&self) -> &str {
         &self.url[url::Position::BeforePath..url::Position::AfterQuery]
     }
 }
@@ -163,11 +176,11 @@ impl fmt::Display for Scheme {
 
 impl Host {
     /// The one name that is never asked of the network (RFC 6761).
-    pub(crate) const LOCALHOST: &'static str = "localhost";
-    pub(crate) const LOCALHOST_ADDRESSES: [IpAddr; 2] =
+    pub const LOCALHOST: &'static str = "localhost";
+    pub const LOCALHOST_ADDRESSES: [IpAddr; 2] =
         [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
-    pub(crate) fn is_localhost(&self) -> bool {
+    pub fn is_localhost(&self) -> bool {
         matches!(self, Self::Name(name) if name == Self::LOCALHOST)
     }
 }
@@ -183,7 +196,7 @@ impl fmt::Display for Host {
 }
 
 /// The URL parser lets through much that no name server knows; a resolver may read such a name in its own way.
-pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
+pub fn check_name(name: &str) -> Result<(), &'static str> {
     const MAX_NAME_BYTES: usize = 253;
     const MAX_LABEL_BYTES: usize = 63;
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';

@@ -8,12 +8,12 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 ///
 /// An address of a transition mechanism stands for the one it carries: a gateway would hand the packet on
 /// to that.
-pub(crate) fn guarded(address: IpAddr) -> impl Iterator<Item = (IpAddr, &'static str)> {
+pub fn guarded(address: IpAddr) -> impl Iterator<Item = (IpAddr, &'static str)> {
     reach(address).into_iter().flatten().filter_map(|end| class(end).map(|class| (end, class)))
 }
 
 /// Whether one of `networks` holds every end of `address` that is not public.
-pub(crate) fn admitted(address: IpAddr, networks: &[IpNet]) -> bool {
+pub fn admitted(address: IpAddr, networks: &[IpNet]) -> bool {
     guarded(address).all(|(end, _)| networks.iter().any(|network| network.contains(&end)))
 }
 

@@ -5,14 +5,15 @@ use std::{fmt, net::IpAddr};
 use http::Method;
 use ipnet::IpNet;
 
-use super::{host::HostPattern, path::PathPrefix};
-use crate::connector::{
+use super::{
     address,
+    host::HostPattern,
+    path::PathPrefix,
     target::{Scheme, Target},
 };
 
 /// The methods that a step can send; `CONNECT` and `TRACE` are for proxies.
-pub(crate) const METHODS: [Method; 7] =
+pub const METHODS: [Method; 7] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
 
 /// Scheme, host, port, path prefix, methods and networks. A request needs one rule that admits all of it.
@@ -75,7 +76,7 @@ impl HttpRule {
     }
 
     /// The networks that a host name may resolve into beside public addresses.
-    pub(crate) fn networks(&self) -> &[IpNet] {
+    pub fn networks(&self) -> &[IpNet] {
         &self.networks
     }
 
@@ -108,15 +109,15 @@ impl HttpRule {
         self.host.names(address) || address::admitted(address, &self.networks)
     }
 
-    pub(crate) fn any_http() -> Self {
+    pub fn any_http() -> Self {
         Self::any(Scheme::Http)
     }
 
-    pub(crate) fn any_https() -> Self {
+    pub fn any_https() -> Self {
         Self::any(Scheme::Https)
     }
 
-    pub(crate) fn admits_origin(&self, target: &Target) -> bool {
+    pub fn admits_origin(&self, target: &Target) -> bool {
         self.scheme == target.scheme()
             && match self.port {
                 Port::Any => true,
@@ -130,7 +131,7 @@ impl HttpRule {
     }
 
     /// Empty: all.
-    pub(crate) fn methods(&self) -> &[Method] {
+    pub fn methods(&self) -> &[Method] {
         &self.methods
     }
 
