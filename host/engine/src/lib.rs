@@ -12,10 +12,12 @@ mod progress;
 mod backoff;
 mod context;
 mod payload;
+mod blobs;
 mod timers;
 mod follow;
 pub mod view;
 
+pub use blobs::MAX_BLOB_BYTES;
 pub use engine::{Counts, DEFAULT_MAX_ACTIVE_RUNS, Engine, Options, Submit};
 pub use error::Error;
 pub use prepared::Prepared;
