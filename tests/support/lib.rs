@@ -10,10 +10,12 @@
 
 mod cli;
 mod host;
+mod postgres;
 mod shop;
 
 pub use cli::{Output, stepcell};
 pub use host::{Host, HostBuilder};
+pub use postgres::Postgres;
 pub use shop::Shop;
 
 use std::{

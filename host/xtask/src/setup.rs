@@ -2,6 +2,7 @@
 
 pub(crate) mod node;
 mod packages;
+mod postgres;
 pub(crate) mod python;
 pub(crate) mod toolchain;
 
@@ -9,9 +10,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-/// Makes sure of a way to build for wasm, of Python with componentize-py, and of Node with componentize-qjs.
+/// Makes sure of a way to build for wasm, of Python with componentize-py, of Node with componentize-qjs, and of a
+/// PostgreSQL server for the tests.
 pub(crate) fn run(root: &Path) -> Result<()> {
     toolchain::install()?;
     python::install(root)?;
-    node::install(root)
+    node::install(root)?;
+    postgres::install()
 }
