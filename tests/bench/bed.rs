@@ -14,7 +14,9 @@ use stepcell_core::{
     parse::{Format, parse},
     run::RunStatus,
 };
-use stepcell_engine::{Call, Engine, Entry, LimitsRequest, Prepared, StepRunner as _, Submit};
+use stepcell_engine::{
+    Call, Engine, Entry, LimitsRequest, Meter, Prepared, StepRunner as _, Submit, runner::NoBlobs,
+};
 use stepcell_sandbox::{Compiler, Options, Sandbox, bench, connector};
 use stepcell_store::MemoryStore;
 use tokio_util::sync::CancellationToken;
@@ -39,21 +41,10 @@ impl Bed {
     /// Loads the built-ins from the cache that the tests use, which is warm from the second start on.
     pub(crate) async fn start() -> Result<Self> {
         let target = stepcell_tests::target();
-        let sandbox = Sandbox::start(Options {
-            folders: Vec::new(),
-            builtins: Some(target.join("plugins")),
-            cache: stepcell_tests::cache(),
-            host_key: [7; 32],
-            limits: Limits::default(),
-            grants: BTreeMap::new(),
-            compiler: Compiler {
-                program: target.join("debug/stepcell"),
-                args: vec!["compile-plugin".into()],
-            },
-            watch: false,
-            connector: connector::Options::default(),
-        })
-        .await?;
+        let program = target.join("debug/stepcell");
+        let compiler = Compiler { program, args: vec!["compile-plugin".into()] };
+        let options = Options::new(stepcell_tests::cache(), compiler);
+        let sandbox = Sandbox::start(Options { builtins: Some(target.join("plugins")), ..options }).await?;
         sandbox.settled().await;
         let options = stepcell_engine::Options::new(Arc::new(MemoryStore::new()), sandbox.clone());
         Ok(Self { sandbox, engine: Engine::start(options).await? })
@@ -148,6 +139,10 @@ impl Work {
             config: self.config.clone(),
             context: self.context.clone(),
             limits: LimitsRequest::default(),
+            grants: Vec::new(),
+            secrets: Vec::new(),
+            meter: Arc::new(Meter::unlimited()),
+            blobs: Arc::new(NoBlobs),
             cancel: CancellationToken::new(),
         })
     }

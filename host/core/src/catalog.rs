@@ -66,6 +66,16 @@ pub struct Describe {
     pub examples: Vec<Value>,
 }
 
+impl Describe {
+    /// How many tokens of a language model an output says were used: all numbers that `tokens` finds, together.
+    pub fn tokens_in(&self, output: &Value) -> u64 {
+        // A path that does not parse was refused when the plugin was loaded.
+        let path = self.tokens.as_deref().and_then(|path| serde_json_path::JsonPath::parse(path).ok());
+        let found = path.map(|path| path.query(output).all()).unwrap_or_default();
+        found.into_iter().filter_map(Value::as_u64).fold(0, u64::saturating_add)
+    }
+}
+
 /// An output larger than this is kept as a blob, unless the plugin says otherwise.
 pub const DEFAULT_MAX_OUTPUT_BYTES: u64 = 100_000;
 

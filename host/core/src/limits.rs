@@ -49,3 +49,21 @@ pub struct Budget {
     /// Of language models, as far as the steps tell.
     pub tokens: Option<u64>,
 }
+
+impl Budget {
+    /// The smaller of both, for each resource.
+    #[must_use]
+    pub fn narrowed_by(&self, other: &Self) -> Self {
+        let smaller = |a: Option<u64>, b: Option<u64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Self {
+            fuel: smaller(self.fuel, other.fuel),
+            requests: smaller(self.requests, other.requests),
+            bytes: smaller(self.bytes, other.bytes),
+            rows: smaller(self.rows, other.rows),
+            tokens: smaller(self.tokens, other.tokens),
+        }
+    }
+}

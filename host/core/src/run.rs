@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     Digest, Event, EventKind, Failure, Json, StepId,
-    event::{Payload, RunCreated},
+    event::{Payload, Receipt, RunCreated},
 };
 
 mod status;
@@ -125,6 +125,13 @@ impl RunState {
         }
         self.seq = event.seq;
         Ok(())
+    }
+
+    /// What all its steps have used.
+    pub fn receipt(&self) -> Receipt {
+        let mut sum = Receipt::default();
+        self.steps.values().for_each(|step| sum += step.receipt);
+        sum
     }
 
     /// Whether no event can follow.

@@ -117,6 +117,13 @@ impl Default for Options<'_> {
     }
 }
 
+impl References {
+    /// The secrets that it names.
+    pub fn secret_names(&self) -> impl Iterator<Item = &String> {
+        self.secrets.iter()
+    }
+}
+
 impl Template {
     /// Compiles every string and `$from` of `value`; finds all problems at once.
     pub fn compile(value: &Value, options: &Options<'_>) -> Result<Self, Vec<TemplateProblem>> {

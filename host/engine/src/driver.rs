@@ -22,8 +22,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Completion, Error,
+    Blobs, Completion, Error,
+    blobs::RunBlobs,
     engine::Inner,
+    meter::Meter,
     prepared::Prepared,
     progress::{Decision, Progress},
     view::RunView,
@@ -85,6 +87,9 @@ pub(crate) struct Driver {
     wholes: HashMap<StepId, Json>,
     /// Bytes of config and context of the steps in flight.
     in_flight_bytes: usize,
+    /// What the run may still use.
+    meter: Arc<Meter>,
+    blobs: Arc<dyn Blobs>,
     /// Cancels every attempt of the run.
     cancel: CancellationToken,
 }
@@ -107,7 +112,10 @@ impl Driver {
         mailbox: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
         let cancel = engine.stopping.child_token();
+        let budget = engine.budget.narrowed_by(&prepared.flow.budget);
         Self {
+            meter: Arc::new(Meter::new(budget, &state.receipt())),
+            blobs: RunBlobs::new(engine.clone(), run),
             progress: Progress::new(&prepared),
             engine,
             run,

@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::Stream;
 use parking_lot::Mutex;
-use stepcell_core::{Digest, Event, Json, RunId, parse::Parsed, plan::Plan, problem::Problem};
+use stepcell_core::{Budget, Digest, Event, Json, RunId, parse::Parsed, plan::Plan, problem::Problem};
 use stepcell_store::{Query, RunSummary, SharedStore};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -41,6 +41,8 @@ pub struct Options {
     pub runtime: tokio::runtime::Handle,
     /// More runs than this are refused with [`Error::Busy`].
     pub max_active_runs: usize,
+    /// What one run may use at most; a flow can only narrow it.
+    pub budget: Budget,
 }
 
 impl Options {
@@ -50,7 +52,7 @@ impl Options {
     /// Outside of a tokio runtime.
     pub fn new(store: SharedStore, runner: Arc<dyn StepRunner>) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        Self { store, runner, runtime, max_active_runs: DEFAULT_MAX_ACTIVE_RUNS }
+        Self { store, runner, runtime, max_active_runs: DEFAULT_MAX_ACTIVE_RUNS, budget: Budget::default() }
     }
 }
 
@@ -91,6 +93,7 @@ pub(crate) struct Inner {
     tasks: TaskTracker,
     runtime: tokio::runtime::Handle,
     max_active_runs: usize,
+    pub(crate) budget: Budget,
     /// Runs that have a driver. A command is sent, and a driver leaves, only under this lock: so that none
     /// is sent to a driver that has left.
     active: Mutex<HashMap<RunId, mpsc::UnboundedSender<Command>>>,
@@ -121,6 +124,7 @@ impl Engine {
             tasks: TaskTracker::new(),
             runtime: options.runtime,
             max_active_runs: options.max_active_runs,
+            budget: options.budget,
             active: Mutex::default(),
             waiters: Mutex::default(),
             stored_flows: Mutex::default(),

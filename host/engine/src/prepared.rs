@@ -7,7 +7,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use stepcell_core::{Catalog, Digest, Json, StepId, StepType, plan::Plan, schema::Schema};
+use stepcell_core::{
+    Catalog, Digest, Json, StepId, StepType,
+    grant::Grant,
+    plan::{Plan, PlannedStep},
+    schema::Schema,
+};
 
 /// A plan with the plugins that a run of it pins.
 #[derive(Debug)]
@@ -19,6 +24,8 @@ pub struct Prepared {
     /// The definition as JSON text: the blob that a run's first event names.
     pub(crate) source: Json,
     pub(crate) outline: Arc<Outline>,
+    /// How far the flow and each step narrow what is granted, by the position of the step.
+    pub(crate) narrowings: Vec<Vec<Arc<Grant>>>,
 }
 
 /// The steps of a flow with their types, in order: all that a view needs of it.
@@ -35,7 +42,8 @@ impl Prepared {
         }
         let source = Json::from(plan.flow.source.clone());
         let outline = plan.flow.steps.values().map(|step| (step.id.clone(), step.kind.clone())).collect();
-        Self { plan, types, schemas, source, outline: Arc::new(outline) }
+        let narrowings = narrowings(&plan);
+        Self { plan, types, schemas, source, outline: Arc::new(outline), narrowings }
     }
 
     /// The digests that a run of this plan pins, by step type.
@@ -43,6 +51,17 @@ impl Prepared {
         let digests = |kind: &StepType| kind.providers.iter().map(|provider| provider.digest).collect();
         self.types.iter().map(|(name, kind)| (name.clone(), digests(kind))).collect()
     }
+}
+
+/// Both places for each step, also where one of them says nothing: refusals go by the position.
+fn narrowings(plan: &Plan) -> Vec<Vec<Arc<Grant>>> {
+    let flow = Arc::new(plan.flow.grants.clone());
+    let silent = Arc::new(Grant::default());
+    let of_step = |planned: &PlannedStep| match &planned.step.grants {
+        grants if *grants == *silent => silent.clone(),
+        grants => Arc::new(grants.clone()),
+    };
+    plan.steps.iter().map(|planned| vec![flow.clone(), of_step(planned)]).collect()
 }
 
 impl Deref for Prepared {

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::Serialize;
 use stepcell_core::{
-    Catalog, Digest, Failure, Json, Limits, RunId, StepId,
+    Catalog, Digest, Failure, Fault, Json, Limits, RunId, StepId,
     catalog::{Describe, Provider},
     event::{CapabilityDenied, Receipt},
     grant::Grant,
@@ -71,6 +71,21 @@ pub trait Blobs: Send + Sync + std::fmt::Debug {
 
     /// The bytes of a blob, `None` for no such blob.
     fn get(&self, digest: Digest) -> BoxFuture<'static, Result<Option<bytes::Bytes>, Failure>>;
+}
+
+/// Where no store stands behind a runner, as in measurements: nothing is kept, nothing is there.
+#[derive(Debug, Clone, Copy)]
+pub struct NoBlobs;
+
+impl Blobs for NoBlobs {
+    fn put(&self, _: bytes::Bytes) -> BoxFuture<'static, Result<Digest, Failure>> {
+        let failure = Failure::system(Fault::Unavailable, "store_unavailable", "there is no store");
+        Box::pin(std::future::ready(Err(failure)))
+    }
+
+    fn get(&self, _: Digest) -> BoxFuture<'static, Result<Option<bytes::Bytes>, Failure>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }
 
 /// Limits that the flow or step set; where none, the operator's hold.

@@ -19,7 +19,10 @@ use std::{
 };
 
 use stepcell_core::{Limits, RunId, StepId, catalog::Provider};
-use stepcell_engine::runner::{Call, Entry, LimitsRequest, Plugins as _, StepRunner as _};
+use stepcell_engine::{
+    meter::Meter,
+    runner::{Call, Entry, LimitsRequest, NoBlobs, Plugins as _, StepRunner as _},
+};
 use stepcell_sandbox::{Compiler, Options, Sandbox, bench, compile_child};
 use tokio_util::sync::CancellationToken;
 
@@ -41,17 +44,9 @@ fn main() -> ExitCode {
 
 async fn measure(folder: PathBuf) {
     let started = Instant::now();
-    let sandbox = Sandbox::start(Options {
-        folders: vec![folder],
-        builtins: None,
-        cache: env::temp_dir().join("stepcell-overhead"),
-        host_key: [7; 32],
-        limits: Limits::default(),
-        grants: BTreeMap::new(),
-        compiler: Compiler { program: env::current_exe().unwrap(), args: vec!["compile-plugin".into()] },
-        watch: false,
-        connector: stepcell_sandbox::connector::Options::default(),
-    })
+    let compiler = Compiler { program: env::current_exe().unwrap(), args: vec!["compile-plugin".into()] };
+    let cache = env::temp_dir().join("stepcell-overhead");
+    let sandbox = Sandbox::start(Options { folders: vec![folder], ..Options::new(cache, compiler) })
     .await
     .unwrap();
     println!("started in {:?}", started.elapsed());
@@ -159,6 +154,10 @@ fn call(kind: &str, provider: &Arc<Provider>, config: &str) -> Call {
         config: config.to_owned(),
         context: CONTEXT.to_owned(),
         limits: LimitsRequest::default(),
+        grants: Vec::new(),
+        secrets: Vec::new(),
+        meter: Arc::new(Meter::unlimited()),
+        blobs: Arc::new(NoBlobs),
         cancel: CancellationToken::new(),
     }
 }

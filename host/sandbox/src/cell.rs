@@ -12,7 +12,7 @@ use wasmtime::{
 
 use crate::{
     bindings::stepcell::step::types,
-    capability::http::HttpAccess,
+    capability::Session,
     lanes::{Tick, Turn},
     wasi::{Attempt, Wasi},
 };
@@ -29,8 +29,8 @@ const HOSTCALL_BYTES_EXTRA: usize = 32 << 20;
 
 /// What the host keeps for one cell, and what its imports work on.
 pub(crate) struct CellState {
-    /// Outbound HTTP, as the grants of this step type allow it.
-    pub(crate) http: HttpAccess,
+    /// What it may reach outside.
+    pub(crate) session: Session,
     pub(crate) wasi: Wasi,
     pub(crate) table: ResourceTable,
     pub(crate) limiter: Limiter,
@@ -39,9 +39,9 @@ pub(crate) struct CellState {
 
 impl CellState {
     /// A state that limits nothing, for measuring what a call costs by itself.
-    pub(crate) fn bare(http: HttpAccess, turn: Arc<Turn>) -> Self {
+    pub(crate) fn bare(session: Session, turn: Arc<Turn>) -> Self {
         let wasi = Wasi::new(Attempt::none([0; 32]));
-        Self { http, wasi, table: ResourceTable::new(), limiter: Limiter::new(u64::MAX), turn }
+        Self { session, wasi, table: ResourceTable::new(), limiter: Limiter::new(u64::MAX), turn }
     }
 }
 
@@ -54,16 +54,16 @@ impl HasData for Types {
 
 impl types::Host for Types {}
 
-/// For the linker: where a cell keeps its [`HttpAccess`].
-pub(crate) struct Http;
+/// For the linker: where a cell keeps its [`Session`].
+pub(crate) struct Outside;
 
-impl HasData for Http {
-    type Data<'a> = &'a mut HttpAccess;
+impl HasData for Outside {
+    type Data<'a> = &'a mut Session;
 }
 
 /// What a new cell is made of.
 pub(crate) struct NewCell {
-    pub(crate) http: HttpAccess,
+    pub(crate) session: Session,
     pub(crate) attempt: Attempt,
     pub(crate) fuel: u64,
     pub(crate) memory: u64,
@@ -77,7 +77,7 @@ pub(crate) fn store(engine: &Engine, cell: NewCell) -> wasmtime::Result<Store<Ce
     let mut table = ResourceTable::new();
     table.set_max_capacity(RESOURCES_MAX);
     let state = CellState {
-        http: cell.http,
+        session: cell.session,
         wasi: Wasi::new(cell.attempt),
         table,
         limiter: Limiter::new(cell.memory),

@@ -9,7 +9,8 @@ use std::{
 };
 
 use async_task::FallibleTask;
-use stepcell_core::{Failure, Fault};
+use stepcell_core::{Failure, Fault, Limits};
+use stepcell_engine::{meter::Resource, runner::LimitsRequest};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep_until,
@@ -18,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::{Engine, component::Linker};
 
 use crate::{
-    Connector, Grant,
-    capability::http::HttpAccess,
+    access::Access,
+    capability::{Caller, Services, Session},
     cell::{CellState, NewCell, StopReason},
     error::Error,
     execution::{Ended, Entry, Execution},
@@ -45,7 +46,7 @@ pub(crate) struct Cells {
     linker: Linker<CellState>,
     lanes: Arc<Lanes>,
     room: Arc<Semaphore>,
-    connector: Connector,
+    services: Arc<Services>,
     /// Executions that started on their callers' threads.
     visits: AtomicU32,
 }
@@ -57,18 +58,19 @@ pub(crate) struct Job {
     /// The step's type.
     pub(crate) kind: Arc<str>,
     pub(crate) limits: Effective,
-    pub(crate) grant: Arc<Grant>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) caller: Caller,
     pub(crate) attempt: Attempt,
     pub(crate) cancel: CancellationToken,
 }
 
 impl Cells {
     /// Reserves the pool and starts the threads. Host calls use the runtime it is called in.
-    pub(crate) fn start(engine: Engine, connector: Connector) -> Result<Self, Error> {
+    pub(crate) fn start(engine: Engine, services: Services) -> Result<Self, Error> {
         let linker = machine::linker(&engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
         let lanes = Lanes::start(&engine, &tokio::runtime::Handle::current()).map_err(Error::Threads)?;
         let room = Arc::new(Semaphore::new(CELLS_MAX as usize));
-        Ok(Self { engine, linker, lanes: Arc::new(lanes), room, connector, visits: AtomicU32::new(0) })
+        Ok(Self { engine, linker, lanes: Arc::new(lanes), room, services: Arc::new(services), visits: AtomicU32::new(0) })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -112,6 +114,10 @@ impl Cells {
         ended.unwrap_or_else(|| Ended::before_start(self.lost()))
     }
 
+    pub(crate) fn services(&self) -> &Services {
+        &self.services
+    }
+
     /// Cells of the common size that could be made now.
     #[cfg(test)]
     pub(crate) fn free_room(&self) -> usize {
@@ -120,11 +126,11 @@ impl Cells {
 
     /// For measuring what a call costs by itself.
     pub(crate) fn bare_state(&self) -> CellState {
-        let (grant, kind) = (Arc::new(Grant::default()), Arc::from("bare"));
-        CellState::bare(
-            HttpAccess::new(self.connector.clone(), grant, kind, Instant::now()),
-            self.lanes.turn(),
-        )
+        let access = Arc::new(Access::new(Arc::from("bare"), Arc::default()));
+        let limits = Effective::new(&Limits::default(), None, &LimitsRequest::default());
+        let services = Arc::clone(&self.services);
+        let session = Session::new(services, access, Caller::none(), limits, Instant::now());
+        CellState::bare(session, self.lanes.turn())
     }
 
     fn execution(
@@ -135,11 +141,13 @@ impl Cells {
         room: OwnedSemaphorePermit,
     ) -> Execution {
         let deadline = deadline + REQUEST_GRACE;
-        let http = HttpAccess::new(self.connector.clone(), job.grant, Arc::clone(&job.kind), deadline);
+        // What the run has left may be less than what one execution may use; it is told as the budget's end then.
+        let fuel = job.limits.fuel.value.min(job.caller.meter.left(Resource::Fuel));
+        let services = Arc::clone(&self.services);
         let cell = NewCell {
-            http,
+            session: Session::new(services, job.access, job.caller, job.limits, deadline),
             attempt: job.attempt,
-            fuel: job.limits.fuel.value,
+            fuel,
             memory: job.limits.memory.value,
             output: job.limits.output.value,
             turn,

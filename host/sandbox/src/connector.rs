@@ -2,7 +2,6 @@
 //! grants, resolved once, every address is checked, and exactly the checked one is connected to. A redirect
 //! goes through all of it again. Proxy variables are not read.
 
-pub(crate) mod address;
 mod admit;
 mod connection;
 mod dial;
@@ -11,7 +10,6 @@ mod journey;
 mod pool;
 mod redirect;
 mod resolve;
-pub mod target;
 mod tls;
 
 #[cfg(test)]
@@ -31,10 +29,11 @@ use self::{dial::Dialer, journey::Journey, pool::Pool};
 pub use self::{
     error::{Denied, Error, Phase},
     resolve::{Resolve, SystemResolver},
-    target::Target,
     tls::{RootsError, certificates_from_pem},
 };
-use crate::Grant;
+pub use stepcell_core::grant::Target;
+
+use crate::access::Access;
 
 /// How far the connector goes.
 #[derive(Clone)]
@@ -134,17 +133,15 @@ impl Connector {
         Self { shared: Arc::new(shared), runtime }
     }
 
-    /// Sends one request as `grant` allows it and waits for the whole response. `kind` is the step type that
-    /// refusals name. Dropping the future closes the connection.
+    /// Sends one request as `access` allows it and waits for the whole response. Dropping the future closes the connection.
     pub async fn send(
         &self,
         request: Request,
-        grant: Arc<Grant>,
-        kind: Arc<str>,
+        access: Arc<Access>,
     ) -> (Result<Response, Error>, Usage) {
         let shared = self.shared.clone();
         let peer = request.target.peer();
-        let journey = async move { Journey::new(&shared, &grant, &kind).travel(request).await };
+        let journey = async move { Journey::new(&shared, &access.operator, &access.kind).travel(request).await };
         match AbortOnDropHandle::new(self.runtime.spawn(journey)).await {
             Ok(done) => done,
             // The runtime is shutting down, or the HTTP library has a bug: never the guest's panic.

@@ -10,11 +10,15 @@ use std::{
 };
 
 use stepcell_core::{Failure, event::CapabilityDenied};
-use stepcell_engine::runner::Outcome;
+use stepcell_engine::{
+    meter::{Exhausted, Resource},
+    runner::Outcome,
+};
 use wasmtime::Store;
 
 use crate::{
     bindings::{exports::stepcell::step::control, stepcell::step::types},
+    capability::Usage,
     cell::{self, CellState, NewCell, Stopped},
     lanes::{self, Turn},
     limits::Effective,
@@ -48,6 +52,7 @@ pub(crate) struct Ended {
     pub(crate) fuel: u64,
     /// Time spent waiting in host calls.
     pub(crate) host: Duration,
+    pub(crate) usage: Usage,
     pub(crate) log: String,
     pub(crate) log_dropped_bytes: u64,
     pub(crate) denied: Vec<CapabilityDenied>,
@@ -103,9 +108,21 @@ impl Execution {
         let left = store.get_fuel().unwrap_or_default();
         let state = store.data_mut();
         let (log, log_dropped_bytes) = state.wasi.take_log();
-        let denied = std::mem::take(&mut state.http.denied);
+        let denied = std::mem::take(&mut state.session.denied);
+        let (usage, fuel) = (state.session.usage, fuel.saturating_sub(left));
+        let meter = Arc::clone(&state.session.caller.meter);
         lanes::drop_later(Box::new((store, self.room)));
-        Ended { result, fuel: fuel.saturating_sub(left), host, log, log_dropped_bytes, denied }
+        let charged = meter.take(Resource::Fuel, fuel);
+        let result = match (result, charged) {
+            // It was stopped by what the run had left, not by its own limit.
+            (Err(failure), _) if failure.is_code("fuel_exhausted") && fuel < self.limits.fuel.value => {
+                // One unit more than there is, so that the run knows.
+                let _ = meter.take(Resource::Fuel, 1);
+                Err(meter.overdrawn().map_or(failure, Exhausted::failure))
+            }
+            (result, _) => result,
+        };
+        Ended { result, fuel, host, usage, log, log_dropped_bytes, denied }
     }
 }
 
@@ -116,6 +133,7 @@ impl Ended {
             result: Err(failure),
             fuel: 0,
             host: Duration::ZERO,
+            usage: Usage::default(),
             log: String::new(),
             log_dropped_bytes: 0,
             denied: Vec::new(),

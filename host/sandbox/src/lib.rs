@@ -2,6 +2,7 @@
 //!
 //! Read in this order.
 
+mod access;
 pub mod bench;
 mod bindings;
 mod cache;
@@ -13,7 +14,6 @@ pub mod connector;
 mod error;
 mod execution;
 mod folder;
-pub mod grant;
 mod inspect;
 mod lanes;
 mod library;
@@ -25,15 +25,18 @@ mod plugin;
 mod plugins;
 mod sandbox;
 mod trap;
+mod vault;
 mod wasi;
 
 #[cfg(test)]
 mod tests;
 
+pub use access::{Access, GrantSource};
 pub use compile::child::{CompileError, compile_child};
 pub use connector::Connector;
 pub use error::Error;
-pub use grant::{Grant, HttpRule, RuleError};
+pub use stepcell_core::grant::{Grant, HttpRule, RuleError};
+pub use vault::{Secret, Swap};
 pub use inspect::inspect;
 pub use options::{Compiler, Options};
 pub use sandbox::Sandbox;

@@ -6,7 +6,7 @@ mod listing;
 mod watch;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     path::PathBuf,
     sync::Arc,
 };
@@ -22,8 +22,9 @@ pub(crate) use keeper::keep;
 pub(crate) use listing::refused as refused_state;
 
 use crate::{
-    Grant,
+    access::Access,
     cache::{Cache, Entry as CacheEntry},
+    capability::Caller,
     cells::{Cells, Job},
     compile::Compilers,
     execution::{Entry, Returned},
@@ -42,6 +43,9 @@ const DESCRIBE_LIMITS: Limits = Limits {
     memory: 256 << 20,
     time: std::time::Duration::from_secs(10),
     output: plugin::DESCRIBE_BYTES_MAX,
+    request: 0,
+    response: 0,
+    requests: 0,
 };
 
 /// The plugins of one host.
@@ -90,6 +94,8 @@ pub(crate) struct Parts {
     pub(crate) host_key: [u8; 32],
     pub(crate) folders: Vec<PathBuf>,
     pub(crate) builtins: Option<PathBuf>,
+    /// Names of the secrets, for the catalog.
+    pub(crate) secrets: BTreeSet<String>,
 }
 
 impl Library {
@@ -98,7 +104,7 @@ impl Library {
         let folders: Vec<_> =
             parts.folders.into_iter().chain(parts.builtins).map(Folder::new).map(Arc::new).collect();
         let shown = folders.iter().map(|folder| folder.path().display().to_string()).collect();
-        let catalog = Arc::new(Catalog { folders: shown, ..Catalog::default() });
+        let catalog = Arc::new(Catalog { folders: shown, secrets: parts.secrets, ..Catalog::default() });
         let published = Published { catalog, ..Published::default() };
         Self {
             cells: parts.cells,
@@ -277,7 +283,8 @@ impl Library {
             entry: Entry::Describe,
             kind: "describe".into(),
             limits: Effective::new(&DESCRIBE_LIMITS, None, &LimitsRequest::default()),
-            grant: Arc::new(Grant::default()),
+            access: Arc::new(Access::new("describe".into(), Arc::default())),
+            caller: Caller::none(),
             attempt: Attempt::none(self.host_key),
             cancel: CancellationToken::new(),
         }

@@ -30,6 +30,9 @@ pub(crate) struct Effective {
     pub(crate) memory: Limit<u64>,
     pub(crate) time: Limit<Duration>,
     pub(crate) output: Limit<u64>,
+    pub(crate) request: Limit<u64>,
+    pub(crate) response: Limit<u64>,
+    pub(crate) requests: Limit<u64>,
     /// The step's own `timeout`, which no operator sets.
     pub(crate) timeout: Option<Duration>,
 }
@@ -42,6 +45,9 @@ impl Effective {
             memory: smaller(operator.memory, grant.memory, asked.memory),
             time: smaller(operator.time, grant.time, asked.time),
             output: smaller(operator.output, grant.output, asked.output),
+            request: smaller(operator.request, grant.request, asked.request),
+            response: smaller(operator.response, grant.response, asked.response),
+            requests: smaller(operator.requests, grant.requests, asked.requests),
             timeout: asked.timeout,
         }
     }

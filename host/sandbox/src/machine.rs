@@ -7,7 +7,11 @@ use wasmtime::{
     component::{Component, Linker},
 };
 
-use crate::{bindings::stepcell, cell::CellState, wasi};
+use crate::{
+    bindings::stepcell,
+    cell::{CellState, Outside},
+    wasi,
+};
 
 /// Cells that can be alive at the same time, waiting ones included. Bounds the address space that the pool
 /// reserves; a call past it waits in a queue. A component with many memories or tables takes the room of
@@ -114,8 +118,6 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CellState>> {
     stepcell::step::types::add_to_linker::<CellState, crate::cell::Types>(&mut linker, |_| {
         crate::cell::Types
     })?;
-    stepcell::http::http::add_to_linker::<CellState, crate::cell::Http>(&mut linker, |state| {
-        &mut state.http
-    })?;
+    stepcell::http::http::add_to_linker::<CellState, Outside>(&mut linker, |state| &mut state.session)?;
     Ok(linker)
 }

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
-use stepcell_core::Limits;
+use stepcell_core::{Digest, Limits};
 
-use crate::{Grant, connector};
+use crate::{Grant, Secret, connector};
 
 /// Everything the operator decides. The command line fills it in.
 #[derive(Clone)]
@@ -21,11 +21,33 @@ pub struct Options {
     pub limits: Limits,
     /// By step type.
     pub grants: BTreeMap<String, Grant>,
+    /// By step type and file; they win over those by type alone.
+    pub file_grants: BTreeMap<(String, Digest), Grant>,
+    pub secrets: BTreeMap<String, Secret>,
     pub compiler: Compiler,
     /// Whether changes in the folders are followed; a command that ends soon need not.
     pub watch: bool,
     /// Outbound connections.
     pub connector: connector::Options,
+}
+
+impl Options {
+    /// No folders, no grants, the default limits; `cache` and `compiler` have no default.
+    pub fn new(cache: PathBuf, compiler: Compiler) -> Self {
+        Self {
+            folders: Vec::new(),
+            builtins: None,
+            cache,
+            host_key: [0; 32],
+            limits: Limits::default(),
+            grants: BTreeMap::new(),
+            file_grants: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            compiler,
+            watch: false,
+            connector: connector::Options::default(),
+        }
+    }
 }
 
 /// The program that compiles one component in a process of its own.

@@ -1,15 +1,20 @@
 //! The sandbox as the engine and the API see it.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use futures_util::future::BoxFuture;
-use stepcell_core::{Catalog, Digest, Failure, Fault, catalog::Provider, event::Receipt};
+use stepcell_core::{Catalog, Digest, Failure, Fault, RunId, StepId, catalog::Provider, event::Receipt};
 use stepcell_engine::runner::{Call, Completion, Entry as Asked, StepRunner};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     Connector, Grant, Options,
+    access::{Access, GrantSource},
     cache::Cache,
+    capability::{Caller, Services, Usage},
     cells::{Cells, Job},
     compile::Compilers,
     error::Error,
@@ -18,6 +23,7 @@ use crate::{
     limits::Effective,
     machine,
     plugin::Described,
+    vault::Vault,
     wasi::Attempt,
 };
 
@@ -37,8 +43,11 @@ pub(crate) struct Shared {
 pub(crate) struct Policy {
     pub(crate) limits: stepcell_core::Limits,
     host_key: [u8; 32],
-    grants: std::collections::HashMap<String, Arc<Grant>>,
-    /// For the host's own files that want HTTP and that no grant names.
+    /// By step type.
+    grants: HashMap<String, Arc<Grant>>,
+    /// By the file's digest and step type.
+    for_files: HashMap<Digest, HashMap<String, Arc<Grant>>>,
+    /// For the host's own files that no grant names; what they do not import they do not get.
     builtin: Arc<Grant>,
     none: Arc<Grant>,
 }
@@ -60,6 +69,11 @@ impl Sandbox {
         self.shared.library.settled().await;
     }
 
+    /// What the operator allows this file as this step type, and where that is written.
+    pub fn grant_of(&self, kind: &str, digest: Digest) -> (Arc<Grant>, GrantSource) {
+        self.shared.grant_of(kind, digest)
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -73,7 +87,9 @@ impl Shared {
             tracing::warn!(%error, "the cache can not be pruned");
         }
         let connector = Connector::new(options.connector, tokio::runtime::Handle::current());
-        let cells = Arc::new(Cells::start(engine, connector)?);
+        let vault = Vault::new(options.host_key, options.secrets);
+        let secrets = vault.names().map(str::to_owned).collect();
+        let cells = Arc::new(Cells::start(engine, Services { connector, vault })?);
         let library = Library::new(Parts {
             cells: Arc::clone(&cells),
             compilers: Compilers::new(options.compiler, Arc::clone(&cache)),
@@ -81,11 +97,13 @@ impl Shared {
             host_key: options.host_key,
             folders: options.folders,
             builtins: options.builtins,
+            secrets,
         });
         let policy = Policy {
             limits: options.limits,
             host_key: options.host_key,
             grants: options.grants.into_iter().map(|(kind, grant)| (kind, Arc::new(grant))).collect(),
+            for_files: by_file(options.file_grants),
             builtin: Arc::new(Grant::public_http()),
             none: Arc::new(Grant::default()),
         };
@@ -107,8 +125,17 @@ impl Shared {
     }
 
     fn job(&self, call: Call, described: Described) -> Job {
-        let grant = self.grant(&call.kind, call.provider.digest);
+        let (grant, _) = self.grant_of(&call.kind, call.provider.digest);
         let limits = Effective::new(&self.policy.limits, Some(&grant.limits), &call.limits);
+        let kind: Arc<str> = call.kind.into();
+        let access = Access { kind: Arc::clone(&kind), operator: grant, narrowings: call.grants };
+        let caller = Caller {
+            run: call.run,
+            step: Some(call.step.clone()),
+            secrets: call.secrets,
+            meter: call.meter,
+            blobs: Some(call.blobs),
+        };
         let attempt = Attempt {
             host_key: self.policy.host_key,
             run: call.run,
@@ -121,18 +148,41 @@ impl Shared {
             Asked::Execute => Entry::Execute { config, context },
             Asked::Resume { signal } => Entry::Resume { config, context, signal: signal.text().to_owned() },
         };
-        let kind = call.kind.into();
-        Job { plugin: described.plugin, entry, kind, limits, grant, attempt, cancel: call.cancel }
+        Job {
+            plugin: described.plugin,
+            entry,
+            kind,
+            limits,
+            access: Arc::new(access),
+            caller,
+            attempt,
+            cancel: call.cancel,
+        }
     }
 
-    /// The operator's word on a type; without one, what the host's own files need and no other file gets.
-    pub(crate) fn grant(&self, kind: &str, digest: Digest) -> Arc<Grant> {
-        let granted = self.policy.grants.get(kind);
-        Arc::clone(granted.unwrap_or_else(|| {
-            let own = self.library.published().builtins.contains(&digest);
-            if own { &self.policy.builtin } else { &self.policy.none }
-        }))
+    /// The operator's word on a type: on this very file, on the type, or what the host's own files need and no
+    /// other file gets.
+    pub(crate) fn grant_of(&self, kind: &str, digest: Digest) -> (Arc<Grant>, GrantSource) {
+        let Policy { grants, builtin, none, .. } = &self.policy;
+        if let Some(grant) = self.policy.for_files.get(&digest).and_then(|kinds| kinds.get(kind)) {
+            return (Arc::clone(grant), GrantSource::File(digest));
+        }
+        if let Some(grant) = grants.get(kind) {
+            return (Arc::clone(grant), GrantSource::Type);
+        }
+        if self.library.published().builtins.contains(&digest) {
+            return (Arc::clone(builtin), GrantSource::Shipped);
+        }
+        (Arc::clone(none), GrantSource::Nothing)
     }
+}
+
+fn by_file(grants: BTreeMap<(String, Digest), Grant>) -> HashMap<Digest, HashMap<String, Arc<Grant>>> {
+    let mut files: HashMap<Digest, HashMap<String, Arc<Grant>>> = HashMap::new();
+    for ((kind, digest), grant) in grants {
+        files.entry(digest).or_default().insert(kind, Arc::new(grant));
+    }
+    files
 }
 
 fn completion(ended: Ended, started: std::time::Instant) -> Completion {
@@ -140,8 +190,17 @@ fn completion(ended: Ended, started: std::time::Instant) -> Completion {
         Returned::Outcome(outcome) => Ok(outcome),
         Returned::Description(_) => Err(crate::trap::host_panic()),
     });
-    let receipt =
-        Receipt { fuel: ended.fuel, total_us: micros(started.elapsed()), host_us: micros(ended.host) };
+    let Usage { requests, sent_bytes, received_bytes, rows } = ended.usage;
+    let receipt = Receipt {
+        fuel: ended.fuel,
+        total_us: micros(started.elapsed()),
+        host_us: micros(ended.host),
+        requests,
+        sent_bytes,
+        received_bytes,
+        rows,
+        tokens: 0,
+    };
     Completion {
         result,
         receipt,
@@ -180,6 +239,10 @@ impl StepRunner for Sandbox {
             }
             library.fetch(digest).await.as_ref().map(library::provider_of_none)
         })
+    }
+
+    fn placeholder(&self, run: RunId, step: &StepId, secret: &str) -> String {
+        self.shared.cells.services().vault.placeholder(run, step, secret)
     }
 
     fn run(&self, call: Call) -> BoxFuture<'static, Completion> {

@@ -16,8 +16,9 @@ use std::{
 };
 
 use stepcell_core::{Digest, Failure, Limits, RunId, StepId, catalog::Provider};
+use stepcell_engine::meter::Meter;
 use stepcell_engine::runner::{
-    Call, Completion, Entry, LimitsRequest, Outcome, PluginInfo, PluginState, Plugins as _, StepRunner as _,
+    Call, Completion, Entry, LimitsRequest, NoBlobs, Outcome, PluginInfo, PluginState, Plugins as _, StepRunner as _,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -104,14 +105,9 @@ impl Host {
 fn options(folder: &Path) -> Options {
     Options {
         folders: vec![folder.join("plugins")],
-        builtins: None,
-        cache: folder.join("cache"),
         host_key: [7; 32],
-        limits: Limits::default(),
-        grants: BTreeMap::new(),
-        compiler: compiler(),
         watch: true,
-        connector: connector::Options::default(),
+        ..Options::new(folder.join("cache"), compiler())
     }
 }
 
@@ -152,6 +148,10 @@ fn call(provider: Arc<Provider>, config: &str) -> Call {
         config: config.to_owned(),
         context: "{}".to_owned(),
         limits: LimitsRequest::default(),
+        grants: Vec::new(),
+        secrets: Vec::new(),
+        meter: Arc::new(Meter::unlimited()),
+        blobs: Arc::new(NoBlobs),
         cancel: CancellationToken::new(),
     }
 }

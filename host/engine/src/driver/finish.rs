@@ -52,6 +52,9 @@ impl Driver {
         for refusal in denied {
             self.emit_for(step, EventKind::CapabilityDenied(refusal))?;
         }
+        if let Some(exhausted) = self.meter.overdrawn() {
+            return self.exhausted(step, exhausted.failure(), receipt);
+        }
         match (result, payload) {
             (Ok(Outcome::Done(_)), Some(output)) => self.succeeded(step, output, None, receipt),
             (Ok(Outcome::Branch { port, .. }), Some(output)) => self.branched(step, port, output, receipt),
@@ -124,6 +127,14 @@ impl Driver {
             return self.fail(step, Failure::system(Fault::Limit, "wait_too_big", message), receipt);
         }
         self.emit_for(step, EventKind::StepWaiting(StepWaiting { wait, receipt })).map(drop)
+    }
+
+    /// The run's budget is used up: neither `retry` nor `on_error` can give it more.
+    fn exhausted(&mut self, step: usize, error: Failure, receipt: Receipt) -> Result<(), Error> {
+        let failed = StepFailed { error: error.clone(), handled: Handled::Fail, receipt };
+        self.emit_for(step, EventKind::StepFailed(failed))?;
+        let failed_step = self.step_id(step).cloned();
+        self.fail_run(error, failed_step)
     }
 
     /// A failed attempt: tried again, or the step has failed.

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use stepcell_core::{
     EventKind, Failure, Fault, Json, StepId,
-    catalog::Provider,
+    catalog::{Describe, Provider},
     event::{Receipt, StepRouted, StepSkipped, StepStarted},
     plan::PlannedStep,
     template::{Scope, Steps, Template, TemplateError, truthy},
@@ -18,6 +18,7 @@ use super::{Driver, Ended, MAX_BYTES_IN_FLIGHT, MAX_CONTEXT_BYTES, MAX_STEPS_IN_
 use crate::{
     Call, Entry, Error, Outcome,
     context::{self, Parts, idempotency_key},
+    meter::{Meter, Resource},
     payload,
     runner::LimitsRequest,
 };
@@ -67,7 +68,7 @@ impl Driver {
     fn start(&mut self, launch: Launch) {
         let Launch { step, call, provider } = launch;
         let bytes = call.config.len() + call.context.len();
-        let engine = self.engine.clone();
+        let (engine, meter) = (self.engine.clone(), self.meter.clone());
         let before = (!provider.pure_step).then(|| self.outbox.last());
         self.in_flight.push(Box::pin(async move {
             if let Some(before) = before {
@@ -81,6 +82,7 @@ impl Driver {
             let describe = &provider.describe;
             let mut payload = None;
             if let Some(output) = output {
+                count_tokens(describe, &output, &meter, &mut completion.receipt);
                 let (most, fields) = (describe.max_output_bytes, &describe.context_fields);
                 match payload::keep(&*engine.store, output, most, fields).await {
                     Ok(kept) => payload = Some(kept),
@@ -136,7 +138,9 @@ impl Driver {
 
     /// The resolved config and the plugin that serves it.
     fn configure(&self, planned: &PlannedStep) -> Result<(Json, Arc<Provider>), Failure> {
-        let config = self.resolve(&planned.config).map_err(|error| template_failure(&error, "config"))?;
+        let secrets = self.placeholders(planned).map(|secrets| ("secret", secrets));
+        let config = self.resolve_with(&planned.config, secrets.as_slice());
+        let config = config.map_err(|error| template_failure(&error, "config"))?;
         let kind = &planned.step.kind;
         let provider = self.prepared.types.get(kind).and_then(|kind| kind.route(config.value()));
         let provider = provider.ok_or_else(|| unserved(kind, config.value()))?;
@@ -186,7 +190,7 @@ impl Driver {
         let started = StepStarted { attempt, idempotency_key: key.clone() };
         let started_at = self.emit_for(index, EventKind::StepStarted(started))?;
         let context = self.context(planned, &provider, attempt, &key);
-        let limits = planned.step.limits;
+        let (own, flow) = (planned.step.limits, self.prepared.flow.limits);
         Ok(Call {
             run: self.run,
             step: id.clone(),
@@ -198,12 +202,19 @@ impl Driver {
             config: config.text().to_owned(),
             context,
             limits: LimitsRequest {
-                fuel: smaller(limits.fuel, self.prepared.flow.limits.fuel),
-                memory: smaller(limits.memory, self.prepared.flow.limits.memory),
-                time: smaller(limits.time, self.prepared.flow.limits.time),
-                output: smaller(limits.output, self.prepared.flow.limits.output),
+                fuel: smaller(own.fuel, flow.fuel),
+                memory: smaller(own.memory, flow.memory),
+                time: smaller(own.time, flow.time),
+                output: smaller(own.output, flow.output),
+                request: smaller(own.request, flow.request),
+                response: smaller(own.response, flow.response),
+                requests: smaller(own.requests, flow.requests),
                 timeout: planned.step.timeout,
             },
+            grants: self.prepared.narrowings.get(index).cloned().unwrap_or_default(),
+            secrets: planned.config.references().secret_names().cloned().collect(),
+            meter: self.meter.clone(),
+            blobs: self.blobs.clone(),
             cancel: self.cancel.child_token(),
         })
     }
@@ -223,8 +234,21 @@ impl Driver {
         })
     }
 
+    /// What `secret.NAME` stands for in a step's config: placeholders, never a secret.
+    fn placeholders(&self, planned: &PlannedStep) -> Option<Json> {
+        let placeholder = |name: &String| {
+            (name.clone(), Value::from(self.engine.runner.placeholder(self.run, &planned.step.id, name)))
+        };
+        let all: Map<_, _> = planned.config.references().secret_names().map(placeholder).collect();
+        (!all.is_empty()).then(|| Value::Object(all).into())
+    }
+
     pub(super) fn resolve(&self, template: &Template) -> Result<Json, TemplateError> {
-        template.resolve(&Scope { input: &self.state.input, steps: &Outputs(self), extra: &[] })
+        self.resolve_with(template, &[])
+    }
+
+    fn resolve_with(&self, template: &Template, extra: &[(&str, Json)]) -> Result<Json, TemplateError> {
+        template.resolve(&Scope { input: &self.state.input, steps: &Outputs(self), extra })
     }
 
     /// Templates read whole values: what is kept as a blob is fetched before they are resolved.
@@ -259,6 +283,15 @@ impl Driver {
     pub(super) fn blob_step(&self, name: &str) -> Option<StepId> {
         let (id, seen) = self.state.steps.get_key_value(name)?;
         matches!(seen.output_for_steps()?, stepcell_core::event::Payload::Blob { .. }).then(|| id.clone())
+    }
+}
+
+/// The tokens that a step says it used count like everything else that it used.
+fn count_tokens(describe: &Describe, output: &Json, meter: &Meter, receipt: &mut Receipt) {
+    if describe.tokens.is_some() {
+        receipt.tokens = describe.tokens_in(output.value());
+        // Where it was too much, the run ends when the attempt is looked at.
+        let _ = meter.take(Resource::Tokens, receipt.tokens);
     }
 }
 

@@ -7,19 +7,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use stepcell_core::event::CapabilityDenied;
+use stepcell_core::{event::CapabilityDenied, grant::METHODS};
 
+use super::Session;
 use crate::{
-    Grant,
     bindings::stepcell::http::http::{Failure, Header, Host, Request, Response},
-    connector::{self, Connector, Error, Target},
-    grant::METHODS,
+    connector::{self, Error, Target},
 };
 
-/// Requests of one execution, redirects included. Protects the peers from a loop.
-const MAX_REQUESTS: u32 = 1_000;
-/// Different refusals that one execution can put into its run's log. Protects the log.
-const MAX_DENIED: usize = 32;
 /// Headers that may be given at all. The connector takes fewer; this keeps the list from being copied.
 const MAX_HEADERS: usize = 1_000;
 
@@ -40,29 +35,11 @@ const HOST_OWNED: [HeaderName; 10] = [
 ];
 const HOST_OWNED_OLD: [&str; 3] = ["keep-alive", "proxy-connection", "http2-settings"];
 
-/// What one cell may reach, and what it has used of it.
-pub(crate) struct HttpAccess {
-    connector: Connector,
-    grant: Arc<Grant>,
-    /// The step type that refusals name.
-    kind: Arc<str>,
-    deadline: Instant,
-    usage: connector::Usage,
-    /// Each refusal once.
-    pub(crate) denied: Vec<CapabilityDenied>,
-}
-
-impl HttpAccess {
-    /// `deadline` is the attempt's: no request outlives it.
-    pub(crate) fn new(connector: Connector, grant: Arc<Grant>, kind: Arc<str>, deadline: Instant) -> Self {
-        let usage = connector::Usage::default();
-        Self { connector, grant, kind, deadline, usage, denied: Vec::new() }
-    }
-
+impl Session {
     async fn exchange(&mut self, request: Request) -> Result<connector::Response, Error> {
         let request = self.prepare(request)?;
-        let (result, usage) = self.connector.send(request, self.grant.clone(), self.kind.clone()).await;
-        self.usage.requests += usage.requests;
+        let (result, usage) = self.services.connector.send(request, Arc::clone(&self.access)).await;
+        self.usage.requests += u64::from(usage.requests);
         self.usage.sent_bytes += usage.sent_bytes;
         self.usage.received_bytes += usage.received_bytes;
         result
@@ -84,7 +61,7 @@ impl HttpAccess {
             body: Bytes::from(request.body.unwrap_or_default()),
             deadline: deadline.into(),
             redirects: request.redirects,
-            requests_max: MAX_REQUESTS.saturating_sub(self.usage.requests),
+            requests_max: u32::try_from(self.limits.requests.value.saturating_sub(self.usage.requests)).unwrap_or(u32::MAX),
         })
     }
 
@@ -99,9 +76,7 @@ impl HttpAccess {
                     message: denied.reason,
                     allow: denied.allow.unwrap_or_default(),
                 };
-                if self.denied.len() < MAX_DENIED && !self.denied.contains(&event) {
-                    self.denied.push(event);
-                }
+                self.deny(event);
                 Failure::Denied(message)
             }
             Error::Invalid { .. } => Failure::Invalid(message),
@@ -112,7 +87,7 @@ impl HttpAccess {
     }
 }
 
-impl Host for HttpAccess {
+impl Host for Session {
     async fn send(&mut self, request: Request) -> Result<Response, Failure> {
         self.exchange(request).await.map(response).map_err(|error| self.fail(error))
     }

@@ -16,7 +16,7 @@ pub(super) fn target<'grant>(
     target: &Target,
     method: &Method,
 ) -> Result<Vec<&'grant HttpRule>, Denied> {
-    let rules: Vec<&HttpRule> = grant.http.iter().filter(|rule| rule.admits(target, method)).collect();
+    let rules: Vec<&HttpRule> = grant.http.iter().flatten().filter(|rule| rule.admits(target, method)).collect();
     if rules.is_empty() {
         return Err(refuse_target(grant, kind, target, method));
     }
@@ -45,7 +45,7 @@ pub(super) fn opens(rules: &[&HttpRule], address: IpAddr) -> bool {
 }
 
 fn refuse_target(grant: &Grant, kind: &str, target: &Target, method: &Method) -> Denied {
-    let near: Vec<&HttpRule> = grant.http.iter().filter(|rule| rule.admits_origin(target)).collect();
+    let near: Vec<&HttpRule> = grant.http.iter().flatten().filter(|rule| rule.admits_origin(target)).collect();
     let (reason, line) = if near.is_empty() {
         (format!("no grant of `{kind}` admits `{}`", target.origin()), Line::origin(target))
     } else if let Some(rule) = near.iter().find(|rule| rule.admits(target, method_of(rule))) {
@@ -112,7 +112,7 @@ impl Line {
     /// the config replaces a default one, and nobody should lose what worked by adding a line.
     fn yaml(&self, kind: &str, grant: &Grant) -> String {
         let kept =
-            grant.http.iter().map(Self::of).filter(|kept| kept.url != self.url || kept.methods.is_empty());
+            grant.http.iter().flatten().map(Self::of).filter(|kept| kept.url != self.url || kept.methods.is_empty());
         let rules = std::iter::once(self.rule()).chain(kept.map(|kept| kept.rule()));
         format!("grants:\n  {}: {{ http: [{}] }}", key(kind), join(rules))
     }
@@ -156,7 +156,8 @@ mod tests {
     use super::*;
 
     fn grant(rules: &[&str]) -> Grant {
-        Grant { http: rules.iter().map(|rule| HttpRule::parse(rule).unwrap()).collect(), ..Grant::default() }
+        let http = rules.iter().map(|rule| HttpRule::parse(rule).unwrap()).collect();
+        Grant { http: Some(http), ..Grant::default() }
     }
 
     fn refusal(grant: &Grant, url: &str, method: Method) -> Denied {
@@ -221,7 +222,8 @@ mod tests {
     #[test]
     fn a_missing_method_is_named_with_its_rule() {
         let mut grant = grant(&["https://api.example/v1/"]);
-        grant.http = grant.http.iter().map(|rule| rule.clone().with_methods(&["GET"]).unwrap()).collect();
+        let rules = grant.http.iter().flatten();
+        grant.http = Some(rules.map(|rule| rule.clone().with_methods(&["GET"]).unwrap()).collect());
         check(
             &refusal(&grant, "https://api.example/v1/x", Method::DELETE),
             "the grant `https://api.example/v1/` of `http_request` does not admit the method DELETE",

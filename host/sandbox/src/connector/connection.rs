@@ -17,10 +17,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    Target,
-    target::{Host, Scheme},
-};
+use stepcell_core::grant::{Host, Scheme};
+
+use super::Target;
 
 /// Headers of a response. Protects the host's memory.
 const MAX_HEADERS: usize = 128;

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use stepcell_core::grant::{Host, Scheme};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -17,7 +18,6 @@ use super::{
     connection::{Connection, Io, Key},
     error::reason,
     resolve::{self, Resolve},
-    target::{Host, Scheme},
     tls::Tls,
 };
 use crate::{Grant, HttpRule};

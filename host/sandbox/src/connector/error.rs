@@ -2,6 +2,8 @@
 
 use std::{fmt, io, time::Duration};
 
+use stepcell_core::grant::TargetError;
+
 /// Which thing, why, and what to do now.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,6 +30,18 @@ pub struct Denied {
     pub reason: String,
     /// The lines of `stepcell.yaml` that would allow it; none where nothing can.
     pub allow: Option<String>,
+}
+
+impl From<TargetError> for Denied {
+    fn from(TargetError { target, reason }: TargetError) -> Self {
+        Self::for_good(target, reason)
+    }
+}
+
+impl From<TargetError> for Error {
+    fn from(error: TargetError) -> Self {
+        Self::Denied(error.into())
+    }
 }
 
 impl Denied {

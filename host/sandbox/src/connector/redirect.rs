@@ -31,7 +31,7 @@ pub(super) fn location(
     let location = headers.get(header::LOCATION).filter(|_| follows)?;
     // Raw UTF-8 is sent by enough servers that browsers take it.
     let text = String::from_utf8_lossy(location.as_bytes());
-    Some(from.join(text.trim()))
+    Some(from.join(text.trim()).map_err(Denied::from))
 }
 
 /// Turns the request into the next one, as RFC 9110 and browsers have it.

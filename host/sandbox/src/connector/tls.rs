@@ -10,7 +10,7 @@ use rustls::{
 use tokio::{net::TcpStream, sync::OnceCell};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::target::Host;
+use stepcell_core::grant::Host;
 
 /// Reads every certificate of a PEM file. Unlike one of the platform's many, a root that the operator names
 /// has to be good: it is tried here, at the start, not at the first request.

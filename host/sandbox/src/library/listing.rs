@@ -30,10 +30,10 @@ impl Library {
             .filter_map(|(_, file)| file.serves())
             .map(|described| described.plugin.digest())
             .collect();
-        let folders = self.published().catalog.folders.clone();
+        let Catalog { folders, secrets, .. } = (*self.published().catalog).clone();
         let loading = published.files.iter().filter(|file| file.state == PluginState::Loading);
         let loading = loading.map(|file| file.file.clone()).collect();
-        published.catalog = Arc::new(Catalog { types: claims.into_types(), folders, loading });
+        published.catalog = Arc::new(Catalog { types: claims.into_types(), folders, loading, secrets });
         self.tell_changes(&published);
         self.published.store(Arc::new(published));
         self.retire(&live);

@@ -120,7 +120,7 @@ async fn silent_peer() -> (tokio::net::TcpListener, String) {
 async fn with_http(url: &str) -> Host {
     let rule = crate::HttpRule::parse(url).unwrap();
     Host::with(&[("guest.wasm", sends().component())], |options| {
-        options.grants.insert("t".to_owned(), Grant { http: vec![rule], ..Grant::default() });
+        options.grants.insert("t".to_owned(), Grant { http: Some(vec![rule]), ..Grant::default() });
     })
     .await
 }

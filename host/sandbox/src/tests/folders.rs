@@ -172,7 +172,7 @@ async fn only_listed_files_of_the_host_get_its_default_grants() {
     .await;
     let granted = |kind: &str| {
         let provider = host.provider(kind).unwrap();
-        !host.sandbox.shared().grant(kind, provider.digest).http.is_empty()
+        host.sandbox.grant_of(kind, provider.digest).0.http.is_some()
     };
     assert!(granted("listed"));
     assert!(!granted("other"));

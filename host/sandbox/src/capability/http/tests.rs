@@ -1,20 +1,31 @@
+use std::collections::BTreeMap;
+
+use stepcell_core::Limits;
+use stepcell_engine::runner::LimitsRequest;
 use tokio::runtime::Handle;
 
 use super::*;
 use crate::{
-    HttpRule,
+    Access, Connector, Grant, HttpRule,
+    capability::{Caller, MAX_DENIED, Services},
     connector::{
         Options,
         refused::REFUSED,
         tests::support::{PATIENCE, Server, text as answer},
     },
+    limits::Effective,
+    vault::Vault,
 };
 
-fn access(rules: &[&str]) -> HttpAccess {
+fn access(rules: &[&str]) -> Session {
     let http = rules.iter().map(|rule| HttpRule::parse(rule).unwrap()).collect();
-    let grant = Arc::new(Grant { http, ..Grant::default() });
+    let grant = Grant { http: Some(http), ..Grant::default() };
+    let access = Access::new("my_step".into(), Arc::new(grant));
     let connector = Connector::new(Options::default(), Handle::current());
-    HttpAccess::new(connector, grant, "my_step".into(), Instant::now() + PATIENCE)
+    let services = Services { connector, vault: Vault::new([7; 32], BTreeMap::new()) };
+    let limits = Effective::new(&Limits::default(), None, &LimitsRequest::default());
+    let deadline = Instant::now() + PATIENCE;
+    Session::new(Arc::new(services), Arc::new(access), Caller::none(), limits, deadline)
 }
 
 fn request(url: &str) -> Request {
@@ -173,7 +184,7 @@ async fn the_attempt_outlives_no_request() {
 async fn one_execution_has_so_many_requests() {
     let server = Server::start(|_| answer("")).await;
     let mut access = access(&[&server.url("")]);
-    access.usage.requests = MAX_REQUESTS - 1;
+    access.usage.requests = access.limits.requests.value - 1;
     access.send(request(&server.url("/"))).await.unwrap();
     let result = access.send(request(&server.url("/"))).await;
     assert!(matches!(result, Err(Failure::Limit(_))), "{result:?}");

@@ -123,7 +123,7 @@ async fn a_method_that_a_redirect_turns_into_is_checked() {
     let server = Server::start(|_| to(303, "/here")).await;
     let mut out = Out::granted(&[&server.url("")]);
     let mut grant = (*out.grant).clone();
-    grant.http = grant.http.into_iter().map(|rule| rule.with_methods(&["POST"]).unwrap()).collect();
+    grant.http = grant.http.map(|rules| rules.into_iter().map(|rule| rule.with_methods(&["POST"]).unwrap()).collect());
     out.grant = grant.into();
     let mut request = get(&server.url("/to"));
     request.method = Method::POST;

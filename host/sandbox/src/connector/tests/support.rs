@@ -26,7 +26,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::{Connector, Error, Options, Request, Resolve, Response, Target, Usage, connection::Io};
-use crate::{Grant, HttpRule};
+use crate::{Access, Grant, HttpRule};
 
 /// Long enough for a busy machine; only what should hang waits for less.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -190,7 +190,7 @@ impl Out {
         let http = rules.iter().map(rule).collect();
         Self {
             connector: Connector::new(options, Handle::current()),
-            grant: Arc::new(Grant { http, ..Grant::default() }),
+            grant: Arc::new(Grant { http: Some(http), ..Grant::default() }),
         }
     }
 
@@ -206,7 +206,8 @@ impl Out {
     }
 
     pub(crate) async fn send(&self, request: Request) -> (Result<Response, Error>, Usage) {
-        self.connector.send(request, self.grant.clone(), "http_request".into()).await
+        let access = Access::new("http_request".into(), self.grant.clone());
+        self.connector.send(request, Arc::new(access)).await
     }
 
     pub(crate) fn idle(&self) -> usize {

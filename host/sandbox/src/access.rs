@@ -1,0 +1,107 @@
+//! What one execution may reach: the operator's word, narrowed by the flow and by the step.
+
+use std::sync::Arc;
+
+use stepcell_core::{
+    Digest,
+    grant::{BlobAccess, DatabaseRule, FileRule, Grant, HttpRule, RecipientPattern},
+};
+
+/// Request ∩ operator ∩ flow ∩ step; the request is the component's imports, without which nothing is called.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// The step type that refusals name.
+    pub kind: Arc<str>,
+    pub operator: Arc<Grant>,
+    /// The flow's word, then the step's. Each has to allow what is asked for, as far as it says anything.
+    pub narrowings: Vec<Arc<Grant>>,
+}
+
+/// Where the operator's word on a step type comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrantSource {
+    /// `grants.TYPE` in the config.
+    Type,
+    /// `grants.TYPE@sha256:…` in the config: for this very file.
+    File(Digest),
+    /// What the file that comes with the host gets without a line of config.
+    Shipped,
+    /// No line, and no file of the host's own.
+    Nothing,
+}
+
+/// Who refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refuser {
+    Operator,
+    /// The flow or the step: the position in [`Access::narrowings`].
+    Narrowing(usize),
+}
+
+impl Access {
+    /// The operator's word alone.
+    pub fn new(kind: Arc<str>, operator: Arc<Grant>) -> Self {
+        Self { kind, operator, narrowings: Vec::new() }
+    }
+
+    /// The rules of each level that says anything about HTTP: each level needs one rule that admits a request.
+    pub(crate) fn http(&self) -> impl Iterator<Item = (Refuser, &[HttpRule])> {
+        let own = self.operator.http.as_deref().unwrap_or_default();
+        let levels = self.narrowings.iter().enumerate();
+        std::iter::once((Refuser::Operator, own)).chain(
+            levels.filter_map(|(at, level)| Some((Refuser::Narrowing(at), level.http.as_deref()?))),
+        )
+    }
+
+    /// Who refuses a secret, if anybody does.
+    pub(crate) fn refuses_secret(&self, name: &str) -> Option<Refuser> {
+        self.refused(|grant, whole| grant.secrets.as_ref().map_or(whole, |names| names.contains(name)))
+    }
+
+    /// The rules for a database, the operator's first; or who refuses it.
+    pub(crate) fn database(&self, name: &str) -> Result<Vec<&DatabaseRule>, Refuser> {
+        let refused = self.refused(|grant, whole| {
+            grant.databases.as_ref().map_or(whole, |databases| databases.contains_key(name))
+        });
+        match refused {
+            Some(refuser) => Err(refuser),
+            None => Ok(self.levels().filter_map(|grant| grant.databases.as_ref()?.get(name)).collect()),
+        }
+    }
+
+    /// Who refuses mail to an address, if anybody does.
+    pub(crate) fn refuses_recipient(&self, address: &str) -> Option<Refuser> {
+        let admits = |rules: &Vec<RecipientPattern>| rules.iter().any(|rule| rule.admits(address));
+        self.refused(|grant, whole| grant.email.as_ref().map_or(whole, admits))
+    }
+
+    /// Who refuses this use of blobs, if anybody does.
+    pub(crate) fn refuses_blobs(&self, wanted: BlobAccess) -> Option<Refuser> {
+        self.refused(|grant, whole| grant.blobs.map_or(whole, |given| given >= wanted))
+    }
+
+    /// The operator's folders as far as the flow and the step leave them.
+    pub(crate) fn files(&self) -> Vec<FileRule> {
+        let own = self.operator.files.iter().flatten().cloned();
+        let narrowed = own.filter_map(|mut rule| {
+            for level in self.narrowings.iter().filter_map(|level| level.files.as_ref()) {
+                let left = level.iter().find(|left| left.at == rule.at)?;
+                rule.access = rule.access.min(left.access);
+            }
+            Some(rule)
+        });
+        narrowed.collect()
+    }
+
+    /// `allows` gets what silence means: nothing for the operator, everything for those who narrow.
+    fn refused(&self, allows: impl Fn(&Grant, bool) -> bool) -> Option<Refuser> {
+        if !allows(&self.operator, false) {
+            return Some(Refuser::Operator);
+        }
+        self.narrowings.iter().position(|level| !allows(level, true)).map(Refuser::Narrowing)
+    }
+
+    fn levels(&self) -> impl Iterator<Item = &Grant> {
+        std::iter::once(&*self.operator).chain(self.narrowings.iter().map(|level| &**level))
+    }
+}
