@@ -19,6 +19,8 @@ pub struct Meta {
     pub ports: &'static [&'static str],
     /// `(key, JSON text)`.
     pub matches: &'static [(&'static str, &'static str)],
+    /// A JSONPath into the output.
+    pub tokens: Option<&'static str>,
     /// JSON text of an array.
     pub examples: Option<&'static str>,
 }
@@ -54,6 +56,9 @@ impl Meta {
         }
         if !self.matches.is_empty() {
             put("match", self.matches.iter().map(|(key, text)| (*key, parse(text))).collect());
+        }
+        if let Some(tokens) = self.tokens {
+            put("tokens", tokens.into());
         }
         if let Some(examples) = self.examples {
             put("examples", parse(examples));

@@ -24,7 +24,9 @@ mod status;
 mod wire;
 
 #[cfg(not(target_family = "wasm"))]
-pub use mock::{Mock, mock};
+pub use crate::mocking::Mock;
+#[cfg(not(target_family = "wasm"))]
+pub use mock::mock;
 pub use request::{Request, delete, get, patch, post, put, request};
 pub use response::Response;
 

@@ -18,8 +18,15 @@
 //! The function stays a function: a unit test calls it. [`testing`] runs a step
 //! through its JSON edge, as the host does.
 
-// With the feature, because a part of the text needs it.
-#[cfg(all(doctest, feature = "http"))]
+// With the features, because parts of the text need them.
+#[cfg(all(
+    doctest,
+    feature = "http",
+    feature = "database",
+    feature = "secrets",
+    feature = "email",
+    feature = "blobs"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
@@ -27,16 +34,34 @@ mod context;
 mod control;
 mod failure;
 mod outcome;
+mod scalar;
 mod step;
+mod time_span;
 
 mod describe;
 mod schema;
 
+#[cfg(feature = "blobs")]
+pub mod blobs;
+#[cfg(feature = "clock")]
+pub mod clock;
+#[cfg(feature = "database")]
+pub mod database;
+#[cfg(feature = "email")]
+pub mod email;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod prelude;
+#[cfg(feature = "secrets")]
+pub mod secrets;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+
+#[allow(dead_code, reason = "which of it is used depends on the features")]
+mod capability;
+#[cfg(not(target_family = "wasm"))]
+#[allow(dead_code, reason = "unused where no capability is asked for")]
+mod mocking;
 
 #[cfg(target_family = "wasm")]
 mod guest;
@@ -44,7 +69,9 @@ mod guest;
 pub use context::{Context, FromContext, Input, StepInfo};
 pub use failure::{Failure, Fault, Result};
 pub use outcome::{FanOut, Outcome, Signal, SignalWait, Wait};
+pub use scalar::Scalar;
 pub use stepcell_macros::{control, data, step};
+pub use time_span::TimeSpan;
 
 // `#[stepcell::data]` writes these paths, so that a step needs one dependency only.
 pub use schemars;

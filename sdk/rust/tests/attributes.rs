@@ -72,7 +72,8 @@ fn it_runs_through_its_json_edge() {
     max_output_bytes = 1_000,
     literal(code = "input"),
     deferred = ["body"],
-    match(language = "python", version = 3, beta = false)
+    match(language = "python", version = 3, beta = false),
+    tokens = "$.usage.total_tokens"
 )]
 fn all(config: Config, context: Context) -> stepcell::Result<Value> {
     Ok(json!([config.name, context.steps]))
@@ -89,6 +90,7 @@ fn every_argument_reaches_the_entry() {
     assert_eq!(entry["literal"], json!({ "code": "input" }));
     assert_eq!(entry["deferred"], json!(["body"]));
     assert_eq!(entry["match"], json!({ "language": "python", "version": 3, "beta": false }));
+    assert_eq!(entry["tokens"], "$.usage.total_tokens");
 }
 
 /// Adds the input.

@@ -20,6 +20,7 @@ pub(crate) struct Args {
     pub(crate) literal: Vec<(String, LitStr)>,
     pub(crate) deferred: Vec<LitStr>,
     pub(crate) matches: Vec<(String, String)>,
+    pub(crate) tokens: Option<LitStr>,
     pub(crate) examples: Option<LitStr>,
     pub(crate) ports: Vec<LitStr>,
     pub(crate) resume: Option<Path>,
@@ -46,6 +47,7 @@ impl Args {
             "literal" => self.literal = pairs(meta, |key, value| Ok((key, string(value)?)))?,
             "deferred" => self.deferred = strings(meta)?,
             "match" => self.matches = pairs(meta, |key, value| Ok((key, json(&value)?)))?,
+            "tokens" => self.tokens = Some(meta.value()?.parse()?),
             "examples" => self.examples = Some(meta.value()?.parse()?),
             "ports" if control => self.ports = strings(meta)?,
             "resume" if control => self.resume = Some(meta.value()?.parse()?),
@@ -63,6 +65,12 @@ impl Args {
                 category.span(),
                 format!("a category is one of {}", CATEGORIES.join(", ")),
             ));
+        }
+        if let Some(tokens) = &self.tokens
+            && !tokens.value().starts_with('$')
+        {
+            let message = "a JSONPath into the output begins with `$`, such as `$.usage.total_tokens`";
+            return Err(Error::new(tokens.span(), message));
         }
         if let Some(kind) = &self.kind {
             check_kind(&kind.value(), kind.span())?;

@@ -23,6 +23,7 @@ pub(crate) fn meta(args: &Args, item: &ItemFn) -> Result<TokenStream> {
     let max_output_bytes = option(args.max_output_bytes.as_ref().map(|bytes| quote!(#bytes)));
     let literal = args.literal.iter().map(|(key, instead)| quote!((#key, #instead)));
     let matches = args.matches.iter().map(|(key, json)| quote!((#key, #json)));
+    let tokens = option(args.tokens.as_ref().map(|tokens| quote!(#tokens)));
     let examples = option(
         args.examples
             .as_ref()
@@ -41,6 +42,7 @@ pub(crate) fn meta(args: &Args, item: &ItemFn) -> Result<TokenStream> {
             deferred: &[#(#deferred),*],
             ports: &[#(#ports),*],
             matches: &[#(#matches),*],
+            tokens: #tokens,
             examples: #examples,
         }
     })

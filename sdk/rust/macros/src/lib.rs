@@ -23,6 +23,7 @@ use syn::{DeriveInput, ItemFn, parse_macro_input};
 /// | `literal(code = "input")` | config keys that are no templates, and the key to use instead |
 /// | `deferred` | config keys that the engine resolves later, for each item |
 /// | `match(language = "python")` | config values for which this component serves the type |
+/// | `tokens = "$.usage.total_tokens"` | where the output says how many tokens of a language model were used: counted against the run's budget |
 /// | `examples` | a JSON file, beside `Cargo.toml` or below, with an array of `{"config", "input"?, "output"}` |
 #[proc_macro_attribute]
 pub fn step(args: TokenStream, item: TokenStream) -> TokenStream {

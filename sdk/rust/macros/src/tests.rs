@@ -45,6 +45,12 @@ fn an_unknown_argument_or_category_is_refused() {
 }
 
 #[test]
+fn tokens_are_a_path_into_the_output() {
+    let message = "a JSONPath into the output begins with `$`, such as `$.usage.total_tokens`";
+    check(quote!(tokens = "usage.total"), good(), message);
+}
+
+#[test]
 fn ports_belong_to_control_steps() {
     check(quote!(ports = ["a"]), good(), "only `#[stepcell::control]` takes this");
     expand::control(quote!(ports = ["a"]), syn::parse2(good()).unwrap()).unwrap();

@@ -1,19 +1,15 @@
 //! The other side, for unit tests.
 
-use std::{cell::RefCell, marker::PhantomData};
+use std::cell::RefCell;
 
 use super::{Request, Response};
-use crate::Failure;
+use crate::{Failure, capability::no_host, mocking::Mock};
 
 type Handler = Box<dyn FnMut(&Request) -> Result<Response, Failure>>;
 
 thread_local! {
     static HANDLER: RefCell<Option<Handler>> = const { RefCell::new(None) };
 }
-
-/// Answers the requests of this thread until it is dropped.
-#[must_use = "the mock ends where this is dropped"]
-pub struct Mock(PhantomData<*const ()>);
 
 /// Lets `handler` answer what steps on this thread send. A second mock replaces the first.
 ///
@@ -25,13 +21,7 @@ pub struct Mock(PhantomData<*const ()>);
 /// ```
 pub fn mock(handler: impl FnMut(&Request) -> Result<Response, Failure> + 'static) -> Mock {
     HANDLER.set(Some(Box::new(handler)));
-    Mock(PhantomData)
-}
-
-impl Drop for Mock {
-    fn drop(&mut self) {
-        HANDLER.set(None);
-    }
+    Mock::new(|| HANDLER.set(None))
 }
 
 pub(super) fn send(request: Request) -> Result<Response, Failure> {
@@ -40,10 +30,7 @@ pub(super) fn send(request: Request) -> Result<Response, Failure> {
     }
     HANDLER.with_borrow_mut(|handler| match handler {
         Some(handler) => handler(&request),
-        None => Err(Failure::unavailable(
-            "there is no host here: a unit test answers with `stepcell::http::mock`",
-        )
-        .code("http_unavailable")),
+        None => Err(no_host("http")),
     })
 }
 

@@ -106,10 +106,12 @@ impl Response {
     /// The response itself, or a failure for a status of 400 and up: code `http_404`; retryable for 408, 425,
     /// 429 and 5xx, not before `retry-after` is over; details with `status_code` and the start of the body.
     pub fn success(self) -> Result<Self, Failure> {
-        match status::failure(&self) {
-            Some(failure) => Err(failure),
-            None => Ok(self),
-        }
+        if self.status < 400 { Ok(self) } else { Err(self.failure()) }
+    }
+
+    /// The failure that [`Response::success`] gives, whatever the status: for a step that expects another one.
+    pub fn failure(&self) -> Failure {
+        status::failure(self)
     }
 }
 
@@ -133,6 +135,12 @@ mod tests {
         let failure = Response::new(200).with_json(&json!([1, "x"])).json::<Vec<u32>>().unwrap_err();
         assert_eq!(failure.code.as_deref(), Some("http_body"));
         assert!(failure.message.contains("`body[1]`"), "{}", failure.message);
+    }
+
+    #[test]
+    fn only_errors_are_no_success() {
+        assert!(Response::new(399).success().is_ok());
+        assert_eq!(Response::new(400).success().unwrap_err().code.as_deref(), Some("http_400"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a status of 400 and up means for a step.
+//! What a status means for a step that did not want it.
 
 use serde_json::{Value, json};
 
@@ -8,12 +8,9 @@ use crate::{Failure, Fault};
 /// How much of an error's body goes into the run's log: enough for its message, too little to fill the log.
 const DETAIL_BODY_BYTES: usize = 4096;
 
-/// `None` below 400.
-pub(super) fn failure(response: &Response) -> Option<Failure> {
+/// Whatever the status is: what is a failure is for the caller to say.
+pub(super) fn failure(response: &Response) -> Failure {
     let status = response.status();
-    if status < 400 {
-        return None;
-    }
     let mut failure =
         Failure::new(fault(status), format!("`{}` answered {}", response.request, named(status)))
             .code(format!("http_{status}"))
@@ -22,7 +19,7 @@ pub(super) fn failure(response: &Response) -> Option<Failure> {
         failure = failure.retryable();
         failure.retry_after = retry_after::of(response);
     }
-    Some(failure)
+    failure
 }
 
 fn fault(status: u16) -> Fault {
@@ -37,6 +34,12 @@ fn fault(status: u16) -> Fault {
 
 fn named(status: u16) -> String {
     let name = match status {
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
@@ -82,7 +85,7 @@ mod tests {
 
     #[track_caller]
     fn check(status: u16, fault: Fault, retryable: bool) {
-        let failure = failure(&Response::new(status)).unwrap();
+        let failure = failure(&Response::new(status));
         assert_eq!((failure.fault, failure.retryable), (fault, retryable));
         assert_eq!(failure.code, Some(format!("http_{status}")));
     }
@@ -96,26 +99,26 @@ mod tests {
         check(429, Fault::Limit, true);
         check(500, Fault::Failed, true);
         check(503, Fault::Unavailable, true);
-        assert_eq!(failure(&Response::new(399)), None);
+        check(302, Fault::Failed, false);
     }
 
     #[test]
     fn a_named_wait_is_kept_only_where_a_retry_helps() {
         let wait =
-            |status| failure(&Response::new(status).with_header("retry-after", "7")).unwrap().retry_after;
+            |status| failure(&Response::new(status).with_header("retry-after", "7")).retry_after;
         assert_eq!(wait(503), Some(Duration::from_secs(7)));
         assert_eq!(wait(404), None);
     }
 
     #[test]
     fn a_long_body_is_cut() {
-        let failure = failure(&Response::new(500).with_body("x".repeat(10_000))).unwrap();
+        let failure = failure(&Response::new(500).with_body("x".repeat(10_000)));
         assert_eq!(failure.details.unwrap()["body"].as_str().unwrap().len(), DETAIL_BODY_BYTES);
     }
 
     #[test]
     fn a_short_json_body_stays_json() {
-        let failure = failure(&Response::new(422).with_json(&json!({ "field": "name" }))).unwrap();
+        let failure = failure(&Response::new(422).with_json(&json!({ "field": "name" })));
         assert_eq!(*failure.details.unwrap(), json!({ "status_code": 422, "body": { "field": "name" } }));
     }
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Request, Response};
-use crate::Failure;
+use crate::{
+    Failure,
+    capability::{self, Why},
+};
 
 mod bindings {
     #![allow(unsafe_code, clippy::allow_attributes_without_reason, reason = "wit-bindgen writes it")]
@@ -35,11 +38,12 @@ fn milliseconds(duration: Duration) -> u32 {
 }
 
 fn failure(failure: host::Failure) -> Failure {
-    match failure {
-        host::Failure::Denied(message) => Failure::denied(message).code("http_denied"),
-        host::Failure::Invalid(message) => Failure::config(message).code("http_invalid"),
-        host::Failure::Unavailable(message) => Failure::unavailable(message).code("http_unavailable"),
-        host::Failure::Timeout(message) => Failure::timeout(message).code("http_timeout"),
-        host::Failure::Limit(message) => Failure::limit(message).code("http_limit"),
-    }
+    let (why, message) = match failure {
+        host::Failure::Denied(message) => (Why::Denied, message),
+        host::Failure::Invalid(message) => (Why::Invalid, message),
+        host::Failure::Unavailable(message) => (Why::Unavailable, message),
+        host::Failure::Timeout(message) => (Why::Timeout, message),
+        host::Failure::Limit(message) => (Why::Limit, message),
+    };
+    capability::failure("http", why, message)
 }
