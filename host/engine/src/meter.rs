@@ -60,16 +60,13 @@ impl Meter {
     /// Takes an amount. Where it does not fit, the rest is taken and the budget is used up: whoever comes next
     /// gets nothing either.
     pub fn take(&self, resource: Resource, amount: u64) -> Result<(), Exhausted> {
-        let before = self.used_of(resource).fetch_add(amount, Relaxed);
+        let add = |used: u64| Some(used.saturating_add(amount));
+        let used = self.used_of(resource).fetch_update(Relaxed, Relaxed, add);
+        let before = used.unwrap_or_else(|used| used);
         match self.budget_of(resource) {
             Some(budget) if before.saturating_add(amount) > budget => Err(Exhausted { resource, budget }),
             _ => Ok(()),
         }
-    }
-
-    /// Gives back what was taken and not used.
-    pub fn give_back(&self, resource: Resource, amount: u64) {
-        self.used_of(resource).fetch_sub(amount, Relaxed);
     }
 
     /// The first budget of which more was asked for than there is.
@@ -128,5 +125,60 @@ impl Exhausted {
         Failure::system(Fault::Limit, "budget_exhausted", message).with_hint(format!(
             "raise `budget.{resource}` of the flow, or in stepcell.yaml where it is the operator's"
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meter(requests: u64, used: u64) -> Meter {
+        let budget = Budget { requests: Some(requests), ..Budget::default() };
+        Meter::new(budget, &Receipt { requests: used, ..Receipt::default() })
+    }
+
+    #[test]
+    fn what_the_log_says_counts() {
+        let meter = meter(10, 7);
+        assert_eq!(meter.left(Resource::Requests), 3);
+        assert_eq!(meter.left(Resource::Rows), u64::MAX);
+    }
+
+    #[test]
+    fn the_last_unit_may_be_used_and_no_more() {
+        let meter = meter(2, 0);
+        assert_eq!(meter.take(Resource::Requests, 2), Ok(()));
+        assert_eq!(meter.overdrawn(), None);
+        let exhausted = Exhausted { resource: Resource::Requests, budget: 2 };
+        assert_eq!(meter.take(Resource::Requests, 1), Err(exhausted));
+        assert_eq!(meter.overdrawn(), Some(exhausted));
+        let failure = exhausted.failure();
+        assert_eq!((failure.fault, failure.code.as_deref()), (Fault::Limit, Some("budget_exhausted")));
+        assert!(failure.hint.unwrap().contains("`budget.requests`"));
+    }
+
+    #[test]
+    fn many_takers_do_not_overdraw_together() {
+        let meter = meter(1_000, 0);
+        let taken: u64 = std::thread::scope(|scope| {
+            let takers: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let takes = (0..200).map(|_| meter.take(Resource::Requests, 1));
+                        takes.filter(Result::is_ok).count() as u64
+                    })
+                })
+                .collect();
+            takers.into_iter().map(|taker| taker.join().unwrap()).sum()
+        });
+        assert_eq!(taken, 1_000);
+    }
+
+    #[test]
+    fn amounts_without_end_do_not_wrap() {
+        let meter = meter(5, 0);
+        assert!(meter.take(Resource::Requests, u64::MAX).is_err());
+        assert!(meter.take(Resource::Requests, 1).is_err());
+        assert_eq!(meter.left(Resource::Requests), 0);
     }
 }

@@ -10,7 +10,6 @@
 )]
 
 use std::{
-    collections::BTreeMap,
     env,
     path::PathBuf,
     process::ExitCode,
@@ -18,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stepcell_core::{Limits, RunId, StepId, catalog::Provider};
+use stepcell_core::{RunId, StepId, catalog::Provider};
 use stepcell_engine::{
     meter::Meter,
     runner::{Call, Entry, LimitsRequest, NoBlobs, Plugins as _, StepRunner as _},

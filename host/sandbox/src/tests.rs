@@ -7,7 +7,6 @@ mod limits;
 mod wasi;
 
 use std::{
-    collections::BTreeMap,
     env, fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -15,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use stepcell_core::{Digest, Failure, Limits, RunId, StepId, catalog::Provider};
+use stepcell_core::{Digest, Failure, RunId, StepId, catalog::Provider};
 use stepcell_engine::meter::Meter;
 use stepcell_engine::runner::{
     Call, Completion, Entry, LimitsRequest, NoBlobs, Outcome, PluginInfo, PluginState, Plugins as _, StepRunner as _,
@@ -23,7 +22,7 @@ use stepcell_engine::runner::{
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Compiler, Grant, Options, Sandbox, connector};
+use crate::{Compiler, Grant, Options, Sandbox};
 use guest::Guest;
 
 /// How long a test waits for what must happen.
