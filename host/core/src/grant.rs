@@ -10,21 +10,29 @@ mod email;
 mod files;
 mod host;
 mod http;
+mod limits;
+mod narrow;
 mod path;
 mod read;
 pub mod target;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::flow::LimitsPatch;
 
+pub(crate) use self::limits::{budget, limits};
 pub use self::{
     database::{DatabaseAccess, DatabaseRule, TablePattern},
     email::RecipientPattern,
     files::{FileAccess, FileRule},
     http::{HttpRule, METHODS, RuleError},
-    read::{GrantProblem, Level},
+    narrow::Narrowed,
+    read::{
+        GrantProblem, Level, MAX_ENTRIES, MAX_NAME_BYTES, check_name, read_budget, read_http, read_limits,
+    },
     target::{Host, Scheme, Target, TargetError},
+    write::Yaml,
 };
 
 /// What is allowed, by capability.

@@ -21,7 +21,9 @@ pub use submission::{
     FlowRef, MAX_IDEMPOTENCY_KEY_BYTES, MAX_SUBMISSION_BYTES, Submission, parse_submission,
 };
 
-pub(crate) use node::{Node, join};
+pub(crate) use fields::{Field, Fields};
+pub(crate) use node::{Kind, Node, Path, join};
+pub(crate) use scalar::resolve as plain_scalar;
 
 use serde_json::Value;
 
@@ -125,7 +127,7 @@ pub fn parse(text: &str, format: Format) -> Result<Parsed, Vec<Problem>> {
 fn read(text: &str, format: Format, bytes_max: usize) -> Result<(Node, Problems), Vec<Problem>> {
     let mut problems = Problems::default();
     match read_any(text, format, bytes_max, &mut problems) {
-        Some(root) if matches!(root.kind, node::Kind::Object(_)) => Ok((root, problems)),
+        Some(root) if matches!(root.kind, Kind::Object(_)) => Ok((root, problems)),
         Some(root) => {
             let message = format!("expected a mapping with `name` and `steps`, found {}", root.what());
             problems.add("", root.at, "wrong_type", message).hint("a flow begins with `name: …`");

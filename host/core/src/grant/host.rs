@@ -44,6 +44,11 @@ impl HostPattern {
         }
     }
 
+    /// Whether somebody had certain hosts in mind.
+    pub(super) fn is_named(&self) -> bool {
+        !matches!(self, Self::Any)
+    }
+
     /// Whether the operator named this very address: such a rule needs no network beside it.
     pub(super) fn names(&self, address: IpAddr) -> bool {
         match self {

@@ -4,12 +4,19 @@ use std::{fmt, net::IpAddr};
 
 use http::Method;
 use ipnet::IpNet;
+use serde_json::Value;
 
 use super::{
     address,
     host::HostPattern,
     path::PathPrefix,
+    read::list,
     target::{Scheme, Target},
+    write::object,
+};
+use crate::{
+    parse::{Field, Fields, Kind},
+    problem::Problems,
 };
 
 /// The methods that a step can send; `CONNECT` and `TRACE` are for proxies.
@@ -109,6 +116,13 @@ impl HttpRule {
         self.host.names(address) || address::admitted(address, &self.networks)
     }
 
+    /// As the word of a flow or a step, which only narrows: whether it leaves this address, of what the operator
+    /// admits, to a host that [`Self::admits`] said yes to. A rule that names its host leaves the addresses to the
+    /// operator, unless it has networks of its own; `*` names none and means the public ones.
+    pub fn leaves_address(&self, address: IpAddr) -> bool {
+        (self.networks.is_empty() && self.host.is_named()) || self.admits_address(address)
+    }
+
     pub fn any_http() -> Self {
         Self::any(Scheme::Http)
     }
@@ -133,6 +147,45 @@ impl HttpRule {
     /// Empty: all.
     pub fn methods(&self) -> &[Method] {
         &self.methods
+    }
+
+    /// A URL pattern, or `{url, methods, networks}`.
+    pub(super) fn read_field(field: Field<'_, '_>, problems: &mut Problems) -> Option<Self> {
+        if !matches!(field.node.kind, Kind::Object(_)) {
+            let text = field.text(problems)?;
+            return taken(Self::parse(text), field, problems);
+        }
+        let fields = Fields::of(field.node, field.path, &["url", "methods", "networks"], problems)?;
+        let hint = "such as `{ url: \"https://api.example.com/v1/\", methods: [GET] }`";
+        let url = fields.need("url", hint, problems);
+        let rule = url.and_then(|url| taken(Self::parse(url.text(problems)?), url, problems));
+        let narrowed = match fields.get_any("methods") {
+            None => rule.clone(),
+            Some(field) => {
+                let methods = list(field, "a list of methods, such as `[GET]`", problems, text);
+                rule.clone().and_then(|rule| taken(rule.with_methods(&methods), field, problems))
+            }
+        };
+        let Some(field) = fields.get_any("networks") else { return narrowed };
+        let networks = list(field, "a list of networks, such as `[10.0.0.0/8]`", problems, text);
+        // Wrong methods do not keep wrong networks from being told.
+        let whole = narrowed.is_some();
+        let rule = narrowed.or(rule);
+        rule.and_then(|rule| taken(rule.with_networks(&networks), field, problems)).filter(|_| whole)
+    }
+
+    /// As it may stand in the config.
+    pub fn to_value(&self) -> Value {
+        if self.methods.is_empty() && self.networks.is_empty() {
+            return self.to_string().into();
+        }
+        let methods = || self.methods.iter().map(Method::as_str).collect();
+        let networks = || self.networks.iter().map(ToString::to_string).collect();
+        object([
+            ("url", Some(self.to_string().into())),
+            ("methods", (!self.methods.is_empty()).then(methods)),
+            ("networks", (!self.networks.is_empty()).then(networks)),
+        ])
     }
 
     fn any(scheme: Scheme) -> Self {
@@ -173,7 +226,7 @@ impl HttpRule {
     }
 }
 
-/// The address part, as it may stand in the config.
+/// The address part, for messages; [`HttpRule::to_value`] is the whole.
 impl fmt::Display for HttpRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, self.host)?;
@@ -194,6 +247,23 @@ impl Port {
             _ => Err(format!("`{text}` is no port from 1 to 65535, nor `*`")),
         }
     }
+}
+
+fn text(field: Field<'_, '_>, problems: &mut Problems) -> Option<String> {
+    field.text(problems).map(str::to_owned)
+}
+
+fn taken(
+    rule: Result<HttpRule, RuleError>,
+    field: Field<'_, '_>,
+    problems: &mut Problems,
+) -> Option<HttpRule> {
+    let refused = |error: RuleError| {
+        problems
+            .add(field.path, field.node.at, "http_rule_invalid", error.to_string())
+            .maybe_hint(error.hint.map(str::to_owned));
+    };
+    rule.map_err(refused).ok()
 }
 
 /// `[::1]:80` has its port behind the bracket.

@@ -1,6 +1,11 @@
 //! Reads the keys of a mapping and tells every mistake in them.
 
-use super::node::{Entry, Kind, Node, Path};
+use std::time::Duration;
+
+use super::{
+    node::{Entry, Kind, Node, Path},
+    units,
+};
 use crate::problem::{Problems, listed, nearest, shorten};
 
 /// A mapping being read: each getter gives the value of a key, or reports why it can not.
@@ -96,6 +101,66 @@ impl<'n> Field<'n, '_> {
             Kind::Bool(value) => Some(*value),
             _ => {
                 self.wrong_type("`true` or `false`", problems);
+                None
+            }
+        }
+    }
+
+    /// An amount of bytes; more than none.
+    pub(crate) fn bytes(&self, problems: &mut Problems) -> Option<u64> {
+        self.amount(units::bytes, problems)
+    }
+
+    /// A number of things, such as fuel or requests; more than none.
+    pub(crate) fn count(&self, problems: &mut Problems) -> Option<u64> {
+        self.amount(units::count, problems)
+    }
+
+    pub(crate) fn duration(&self, problems: &mut Problems) -> Option<Duration> {
+        let text = self.scalar("a time such as `10s`", problems)?;
+        match units::duration(&text) {
+            Ok(duration) => Some(duration),
+            Err(hint) => {
+                self.invalid(format!("`{}` is no time", shorten(&text)), &hint, problems);
+                None
+            }
+        }
+    }
+
+    /// A time that something may take.
+    pub(crate) fn timeout(&self, problems: &mut Problems) -> Option<Duration> {
+        let duration = self.duration(problems)?;
+        if duration < Duration::from_millis(1) {
+            let hint = "leave it out for the limit that holds anyway";
+            self.invalid("the time must be at least `1ms`", hint, problems);
+            return None;
+        }
+        Some(duration)
+    }
+
+    fn amount(&self, read: fn(&str) -> Result<u64, String>, problems: &mut Problems) -> Option<u64> {
+        let text = self.scalar("an amount", problems)?;
+        match read(&text) {
+            Ok(0) => {
+                let hint = "leave it out for the limit that holds anyway";
+                self.invalid("a limit of 0 lets nothing run", hint, problems);
+                None
+            }
+            Ok(amount) => Some(amount),
+            Err(hint) => {
+                self.invalid(format!("`{}` is no amount", shorten(&text)), &hint, problems);
+                None
+            }
+        }
+    }
+
+    /// A text or a number, as text.
+    fn scalar(&self, expected: &str, problems: &mut Problems) -> Option<String> {
+        match &self.node.kind {
+            Kind::Number(number) => Some(number.to_string()),
+            Kind::Text(text) => Some(text.clone()),
+            _ => {
+                self.wrong_type(expected, problems);
                 None
             }
         }

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     Budget, Flow, StepId,
-    grant::Grant,
     flow::{LimitsPatch, MAX_STEPS, Step},
+    grant::{self, Grant, Level},
     problem::{Position, Problems, shorten},
 };
 
@@ -54,9 +54,12 @@ pub(super) fn decode(root: &Node, prefix: &str, problems: &mut Problems) -> Deco
     flow.description = fields.get("description").and_then(|field| field.text(problems)).map(str::to_owned);
     flow.input = fields.get("input").and_then(|field| input(field, problems));
     flow.output = fields.get_any("output").map(|field| field.node.to_value());
-    flow.limits = fields.get("limits").map(|field| policy::limits(field, problems)).unwrap_or_default();
-    flow.grants = fields.get("grants").map(|field| policy::grants(field, problems)).unwrap_or_default();
-    flow.budget = fields.get("budget").map(|field| policy::budget(field, problems)).unwrap_or_default();
+    flow.limits = fields.get("limits").map(|field| grant::limits(field, problems)).unwrap_or_default();
+    flow.grants = fields
+        .get("grants")
+        .map(|field| Grant::read_field(field, Level::Narrowing, problems))
+        .unwrap_or_default();
+    flow.budget = fields.get("budget").map(|field| grant::budget(field, problems)).unwrap_or_default();
     if let Some(field) = fields.need("steps", "add `steps:` with at least one `- id: …`", problems) {
         flow.steps = steps(field, &mut unread, &mut places, problems);
     }
@@ -156,11 +159,14 @@ fn step(node: &Node, path: Path<'_>, problems: &mut Problems) -> Option<Step> {
         config: fields.get("config").map_or_else(empty_config, |field| config(field, problems)),
         after: fields.get("after").map(|field| policy::after(field, problems)).unwrap_or_default(),
         condition: fields.get("if").and_then(|field| policy::condition(field, problems)),
-        timeout: fields.get("timeout").and_then(|field| policy::timeout(field, problems)),
+        timeout: fields.get("timeout").and_then(|field| field.timeout(problems)),
         retry: fields.get("retry").map(|field| policy::retry(field, problems)).unwrap_or_default(),
         on_error: fields.get("on_error").map(|field| policy::on_error(field, problems)).unwrap_or_default(),
-        limits: fields.get("limits").map(|field| policy::limits(field, problems)).unwrap_or_default(),
-        grants: fields.get("grants").map(|field| policy::grants(field, problems)).unwrap_or_default(),
+        limits: fields.get("limits").map(|field| grant::limits(field, problems)).unwrap_or_default(),
+        grants: fields
+            .get("grants")
+            .map(|field| Grant::read_field(field, Level::Narrowing, problems))
+            .unwrap_or_default(),
     };
     Some(Step { id: id?, ..step })
 }

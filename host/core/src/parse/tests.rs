@@ -279,11 +279,11 @@ proptest! {
             let line = lines[node.at.line as usize - 1];
             let rest: String = line.chars().skip(node.at.column as usize - 1).collect();
             let begins = match (&node.kind, value) {
-                (node::Kind::Array(nodes), Value::Array(values)) => {
+                (Kind::Array(nodes), Value::Array(values)) => {
                     open.extend(nodes.iter().zip(values));
                     "[".to_owned()
                 }
-                (node::Kind::Object(entries), Value::Object(map)) => {
+                (Kind::Object(entries), Value::Object(map)) => {
                     open.extend(entries.iter().map(|entry| &entry.value).zip(map.values()));
                     "{".to_owned()
                 }

@@ -48,6 +48,38 @@ pub fn count(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "write a whole number, or with a unit, such as `10G`, `500M` or `20K`".to_owned())
 }
 
+/// What [`bytes`] reads as this amount, in the largest unit that leaves nothing over.
+pub fn write_bytes(amount: u64) -> String {
+    write(amount, &[("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)])
+}
+
+/// What [`count`] reads as this amount, in the largest unit that leaves nothing over.
+pub fn write_count(amount: u64) -> String {
+    write(amount, &[("T", 1_000_000_000_000), ("G", 1_000_000_000), ("M", 1_000_000), ("K", 1_000)])
+}
+
+/// What [`duration`] reads as this time, to the millisecond.
+pub fn write_duration(time: Duration) -> String {
+    const UNITS: [(&str, u128); 5] =
+        [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let mut rest = time.as_millis();
+    let mut out = String::new();
+    for (unit, millis) in UNITS {
+        if rest >= millis {
+            out.push_str(&format!("{}{unit}", rest / millis));
+            rest %= millis;
+        }
+    }
+    if out.is_empty() { "0s".to_owned() } else { out }
+}
+
+fn write(amount: u64, units: &[(&str, u64)]) -> String {
+    match units.iter().find(|(_, factor)| amount >= *factor && amount.is_multiple_of(*factor)) {
+        Some((unit, factor)) => format!("{}{unit}", amount / factor),
+        None => amount.to_string(),
+    }
+}
+
 fn amount(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
@@ -134,5 +166,20 @@ mod tests {
             assert!(bytes(text).is_err(), "{text}");
         }
         assert!(count("10MiB").is_err());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for amount in [0, 1, 999, 1_000, 1_024, 1_500, 10_000_000_000, 3 << 20, u64::MAX] {
+            assert_eq!(bytes(&write_bytes(amount)), Ok(amount));
+            assert_eq!(count(&write_count(amount)), Ok(amount));
+        }
+        for millis in [0, 1, 1_500, 60_000, 5_400_000, 90_061_001] {
+            let time = Duration::from_millis(millis);
+            assert_eq!(duration(&write_duration(time)), Ok(time));
+        }
+        assert_eq!(write_bytes(128 << 20), "128MiB");
+        assert_eq!(write_count(10_000_000_000), "10G");
+        assert_eq!(write_duration(Duration::from_millis(90_500)), "1m30s500ms");
     }
 }

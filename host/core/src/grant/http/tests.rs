@@ -216,3 +216,16 @@ proptest! {
         prop_assert_eq!(rule(&first.to_string()), first);
     }
 }
+
+#[test]
+fn a_narrowing_that_names_its_host_leaves_the_addresses_to_the_operator() {
+    let leaves = |rule: &str, networks: &[&str]| {
+        let rule = HttpRule::parse(rule).unwrap().with_networks(networks).unwrap();
+        ["1.1.1.1", "10.0.0.1", "192.168.0.1"].map(|address| rule.leaves_address(address.parse().unwrap()))
+    };
+    assert_eq!(leaves("https://intern.example", &[]), [true, true, true]);
+    assert_eq!(leaves("https://*.example", &[]), [true, true, true]);
+    assert_eq!(leaves("https://intern.example", &["10.0.0.0/8"]), [true, true, false]);
+    assert_eq!(leaves("https://*", &[]), [true, false, false]);
+    assert_eq!(leaves("https://*", &["10.0.0.0/8"]), [true, true, false]);
+}

@@ -1,17 +1,12 @@
-//! How a step is ordered, tried again and limited.
-
-use std::time::Duration;
+//! How a step is ordered and tried again.
 
 use super::super::{
-    join,
     fields::{Field, Fields},
     node::{Kind, Node},
-    units,
 };
 use crate::{
-    Budget, StepId,
-    grant::{Grant, Level},
-    flow::{After, LimitsPatch, MAX_ATTEMPTS, MAX_RETRY_FACTOR, OnError, Retry},
+    StepId,
+    flow::{After, MAX_ATTEMPTS, MAX_RETRY_FACTOR, OnError, Retry},
     problem::{Problems, shorten},
 };
 
@@ -77,28 +72,14 @@ pub(super) fn condition(field: Field<'_, '_>, problems: &mut Problems) -> Option
     }
 }
 
-/// `timeout`: of one attempt.
-pub(super) fn timeout(field: Field<'_, '_>, problems: &mut Problems) -> Option<Duration> {
-    let duration = duration(field, problems)?;
-    if duration < Duration::from_millis(1) {
-        field.invalid(
-            "the time must be at least `1ms`",
-            "leave it out for the limit that holds anyway",
-            problems,
-        );
-        return None;
-    }
-    Some(duration)
-}
-
 /// `retry`, with what is left out by default.
 pub(super) fn retry(field: Field<'_, '_>, problems: &mut Problems) -> Retry {
     const KEYS: [&str; 5] = ["max_attempts", "initial", "factor", "max", "jitter"];
     let default = Retry::default();
     let Some(fields) = Fields::of(field.node, field.path, &KEYS, problems) else { return default };
     let attempts = fields.need("max_attempts", "add `max_attempts: 3`; the first attempt counts", problems);
-    let initial = fields.get("initial").and_then(|field| duration(field, problems));
-    let max = fields.get("max").and_then(|field| duration(field, problems));
+    let initial = fields.get("initial").and_then(|field| field.duration(problems));
+    let max = fields.get("max").and_then(|field| field.duration(problems));
     if let (Some(initial), Some(max)) = (initial, max)
         && initial > max
     {
@@ -191,93 +172,5 @@ fn holds_template(node: &Node) -> bool {
             entries.iter().any(|entry| entry.key == "$from" || holds_template(&entry.value))
         }
         _ => false,
-    }
-}
-
-/// `limits` of a flow or a step.
-pub(super) fn limits(field: Field<'_, '_>, problems: &mut Problems) -> LimitsPatch {
-    const KEYS: [&str; 7] = ["fuel", "memory", "time", "output", "request", "response", "requests"];
-    let Some(fields) = Fields::of(field.node, field.path, &KEYS, problems) else {
-        return LimitsPatch::default();
-    };
-    LimitsPatch {
-        fuel: fields.get("fuel").and_then(|field| amount(field, units::count, problems)),
-        memory: fields.get("memory").and_then(|field| amount(field, units::bytes, problems)),
-        time: fields.get("time").and_then(|field| timeout(field, problems)),
-        output: fields.get("output").and_then(|field| amount(field, units::bytes, problems)),
-        request: fields.get("request").and_then(|field| amount(field, units::bytes, problems)),
-        response: fields.get("response").and_then(|field| amount(field, units::bytes, problems)),
-        requests: fields.get("requests").and_then(|field| amount(field, units::count, problems)),
-    }
-}
-
-/// `grants` of a flow or a step.
-pub(super) fn grants(field: Field<'_, '_>, problems: &mut Problems) -> Grant {
-    let (grant, found) = Grant::read(&field.node.to_value(), Level::Narrowing);
-    for problem in found {
-        let path = join(&field.path.to_string(), &problem.path);
-        let added = problems.add(path, field.node.at, problem.code, problem.message);
-        if let Some(hint) = &problem.hint {
-            added.hint(hint);
-        }
-    }
-    grant
-}
-
-/// `budget` of a flow: what one run of it may use.
-pub(super) fn budget(field: Field<'_, '_>, problems: &mut Problems) -> Budget {
-    const KEYS: [&str; 5] = ["fuel", "requests", "bytes", "rows", "tokens"];
-    let Some(fields) = Fields::of(field.node, field.path, &KEYS, problems) else { return Budget::default() };
-    let mut count = |key| fields.get(key).and_then(|field| amount(field, units::count, problems));
-    let (fuel, requests, rows, tokens) = (count("fuel"), count("requests"), count("rows"), count("tokens"));
-    let bytes = fields.get("bytes").and_then(|field| amount(field, units::bytes, problems));
-    Budget { fuel, requests, bytes, rows, tokens }
-}
-
-fn amount(
-    field: Field<'_, '_>,
-    read: fn(&str) -> Result<u64, String>,
-    problems: &mut Problems,
-) -> Option<u64> {
-    let text = match &field.node.kind {
-        Kind::Number(number) => number.to_string(),
-        Kind::Text(text) => text.clone(),
-        _ => {
-            field.wrong_type("an amount", problems);
-            return None;
-        }
-    };
-    match read(&text) {
-        Ok(0) => {
-            field.invalid(
-                "a limit of 0 lets nothing run",
-                "leave it out for the limit that holds anyway",
-                problems,
-            );
-            None
-        }
-        Ok(amount) => Some(amount),
-        Err(hint) => {
-            field.invalid(format!("`{}` is no amount", shorten(&text)), &hint, problems);
-            None
-        }
-    }
-}
-
-fn duration(field: Field<'_, '_>, problems: &mut Problems) -> Option<Duration> {
-    let text = match &field.node.kind {
-        Kind::Number(number) => number.to_string(),
-        Kind::Text(text) => text.clone(),
-        _ => {
-            field.wrong_type("a time such as `10s`", problems);
-            return None;
-        }
-    };
-    match units::duration(&text) {
-        Ok(duration) => Some(duration),
-        Err(hint) => {
-            field.invalid(format!("`{}` is no time", shorten(&text)), &hint, problems);
-            None
-        }
     }
 }
