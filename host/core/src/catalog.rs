@@ -67,6 +67,12 @@ pub struct Describe {
 }
 
 impl Describe {
+    /// Whether `tokens` is a path; the error is why not.
+    pub fn check_tokens(&self) -> Result<(), String> {
+        let parsed = self.tokens.as_deref().map(serde_json_path::JsonPath::parse).transpose();
+        parsed.map(|_| ()).map_err(|error| error.to_string())
+    }
+
     /// How many tokens of a language model an output says were used: all numbers that `tokens` finds, together.
     pub fn tokens_in(&self, output: &Value) -> u64 {
         // A path that does not parse was refused when the plugin was loaded.

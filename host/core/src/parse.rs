@@ -110,6 +110,11 @@ impl Spans {
         self.root.locate_key(path, key)
     }
 
+    /// The value of a path, if there is one.
+    pub(crate) fn find(&self, path: &str) -> Option<&Node> {
+        self.root.find(path)
+    }
+
     /// A path within the flow as a problem shows it: from the root of the text.
     pub fn full_path(&self, path: &str) -> String {
         join(self.prefix, path)

@@ -13,7 +13,7 @@
 //!
 //! The `if` is looked at only after that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
@@ -30,6 +30,7 @@ mod code;
 mod config;
 mod graph;
 mod references;
+mod secrets;
 mod types;
 
 pub use bits::Ancestors;
@@ -95,12 +96,13 @@ impl Plan {
             names: catalog.types.keys().map(String::as_str).collect(),
             folders: &catalog.folders,
             loading: &catalog.loading,
+            secrets: &catalog.secrets,
         };
         Builder::new(parsed, types, true).build()
     }
 
     /// Makes a flow ready again that a run pinned, with the step types that it pinned. What was validated
-    /// once is not checked against the plugins again, and there are no warnings.
+    /// once is not checked against the plugins and the secrets again, and there are no warnings.
     pub fn from_source(source: &Value, types: &BTreeMap<String, StepType>) -> Result<Self, Vec<Problem>> {
         let find = |kind: &str| types.get(kind);
         let types = Types {
@@ -108,6 +110,7 @@ impl Plan {
             names: types.keys().map(String::as_str).collect(),
             folders: &[],
             loading: &[],
+            secrets: &BTreeSet::new(),
         };
         Builder::new(Parsed::from_source(source), types, false).build()
     }
@@ -169,6 +172,7 @@ impl<'t> Builder<'t> {
         let input = self.input();
         let drafts: Vec<Draft> = (0..self.parsed.flow.steps.len()).map(|index| self.step(index)).collect();
         let output = self.output();
+        self.granted_secrets("");
         let graph = graph::Graph::of(drafts.iter().map(|draft| draft.needs.as_slice()));
         self.cycles(&graph);
         if !self.problems.is_empty() {
@@ -216,6 +220,7 @@ impl<'t> Builder<'t> {
         let providers = self.providers(&step, &path);
         let config = self.config(index, &step, &path, &providers);
         let condition = self.condition(index, &step, &path);
+        self.granted_secrets(&path);
         let mut needs = self.after(index, &step, &path);
         for template in config.iter().chain(&condition) {
             needs.extend(self.needs_of(template, index));

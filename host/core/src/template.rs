@@ -4,10 +4,7 @@
 //! strings stand as they are and all other values as JSON text. Everything that a template may use is bounded,
 //! see [`limits`]; `{{ '{{' }}` writes the two braces.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
@@ -66,7 +63,7 @@ pub struct References {
     /// The same for the deferred keys. They may also name steps that only exist within the key itself.
     pub deferred: BTreeMap<String, Vec<String>>,
     pub input: bool,
-    pub secrets: BTreeSet<String>,
+    pub secrets: BTreeMap<String, Vec<String>>,
     /// Names that stand for nothing.
     pub unknown: Vec<(String, String)>,
 }
@@ -120,7 +117,7 @@ impl Default for Options<'_> {
 impl References {
     /// The secrets that it names.
     pub fn secret_names(&self) -> impl Iterator<Item = &String> {
-        self.secrets.iter()
+        self.secrets.keys()
     }
 }
 

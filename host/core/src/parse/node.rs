@@ -92,26 +92,32 @@ impl Node {
         }
     }
 
+    /// The value at `path`.
+    pub(crate) fn find(&self, path: &str) -> Option<&Self> {
+        let (node, rest) = self.walk(path);
+        rest.is_empty().then_some(node)
+    }
+
     /// The place of `path`, or of its nearest parent that is there.
     pub(crate) fn locate(&self, path: &str) -> Position {
-        let mut node = self;
-        let mut rest = path;
-        while let Some((next, after)) = node.step_into(rest) {
-            node = next;
-            rest = after;
-        }
-        node.at
+        self.walk(path).0.at
     }
 
     /// The place of a key of the mapping at `path`, or of that mapping.
     pub(crate) fn locate_key(&self, path: &str, key: &str) -> Position {
+        let (node, rest) = self.walk(path);
+        node.get(key).filter(|_| rest.is_empty()).map_or(node.at, |entry| entry.key_at)
+    }
+
+    /// As far as `path` leads, and what is left of it.
+    fn walk<'p>(&self, path: &'p str) -> (&Self, &'p str) {
         let mut node = self;
         let mut rest = path;
         while let Some((next, after)) = node.step_into(rest) {
             node = next;
             rest = after;
         }
-        node.get(key).filter(|_| rest.is_empty()).map_or(node.at, |entry| entry.key_at)
+        (node, rest)
     }
 
     /// The first part of a path and what is left of it. Keys are written into paths as they are, so the

@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::Value;
-
 use super::{Builder, Need, NeedKind};
 use crate::{
     Template,
@@ -34,19 +32,25 @@ impl Builder<'_> {
         let mut deferred: Vec<String> = describes().flat_map(|describe| describe.deferred.clone()).collect();
         deferred.dedup();
         let options = Options { literal: &literal, deferred: &deferred, roots: &[] };
-        self.compiled(Template::compile(&step.config, &options), &path, Some(index), Some(&step.config))
+        let template = self.compiled(Template::compile(&step.config, &options), &path, Some(index))?;
+        self.known_secrets(&template, &path);
+        Some(template)
     }
 
     pub(super) fn condition(&mut self, index: usize, step: &Step, path: &str) -> Option<Template> {
         let text = step.condition.as_ref()?;
-        let value = Value::from(text.as_str());
-        self.compiled(Template::compile_condition(text), &join(path, "if"), Some(index), Some(&value))
+        let path = join(path, "if");
+        let template = self.compiled(Template::compile_condition(text), &path, Some(index))?;
+        self.no_secrets(&template, &path);
+        Some(template)
     }
 
     pub(super) fn output(&mut self) -> Option<Template> {
         let output = self.parsed.flow.output.clone()?;
         let options = Options { literal: &BTreeMap::new(), deferred: &[], roots: &[] };
-        self.compiled(Template::compile(&output, &options), "output", None, Some(&output))
+        let template = self.compiled(Template::compile(&output, &options), "output", None)?;
+        self.no_secrets(&template, "output");
+        Some(template)
     }
 
     /// The steps whose output a template of the step at `index` reads.
@@ -77,11 +81,10 @@ impl Builder<'_> {
         result: Result<Template, Vec<TemplateProblem>>,
         path: &str,
         index: Option<usize>,
-        value: Option<&Value>,
     ) -> Option<Template> {
         match result {
             Ok(template) => {
-                self.check_references(&template, path, index, value);
+                self.check_references(&template, path, index);
                 Some(template)
             }
             Err(problems) => {
@@ -93,13 +96,7 @@ impl Builder<'_> {
         }
     }
 
-    fn check_references(
-        &mut self,
-        template: &Template,
-        path: &str,
-        index: Option<usize>,
-        value: Option<&Value>,
-    ) {
+    fn check_references(&mut self, template: &Template, path: &str, index: Option<usize>) {
         let references = template.references();
         for (id, places) in &references.steps {
             let known = self.by_id.get(id).copied();
@@ -122,13 +119,6 @@ impl Builder<'_> {
         }
         for (name, place) in &references.unknown {
             self.unknown_root(name, &join(path, place));
-        }
-        for secret in &references.secrets {
-            let place = value.and_then(|value| place_of(value, secret)).unwrap_or_default();
-            let message = format!("there is no secret `{}`", shorten(secret));
-            self.report_with(&join(path, &place), "unknown_secret", message, || {
-                Some("no secrets are configured on this host".to_owned())
-            });
         }
     }
 
@@ -161,18 +151,5 @@ impl Builder<'_> {
                 None => format!("there are: {}; put a text in quotes", listed(ROOTS)),
             })
         });
-    }
-}
-
-/// Where a value's text names a secret.
-fn place_of(value: &Value, secret: &str) -> Option<String> {
-    match value {
-        Value::String(text) => (text.contains("secret") && text.contains(secret)).then(String::new),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .find_map(|(index, item)| Some(join(&format!("[{index}]"), &place_of(item, secret)?))),
-        Value::Object(map) => map.iter().find_map(|(key, inner)| Some(join(key, &place_of(inner, secret)?))),
-        _ => None,
     }
 }

@@ -56,7 +56,7 @@ fn catalog() -> Catalog {
     ];
     let named = |providers: Vec<Arc<Provider>>| (providers[0].describe.kind.clone(), StepType { providers });
     Catalog {
-        secrets: Default::default(),
+        secrets: ["github", "openai"].map(str::to_owned).into(),
         types: types.into_iter().map(named).collect(),
         folders: vec!["./plugins".to_owned()],
         loading: Vec::new(),
@@ -184,6 +184,39 @@ steps:
 output: { a: "{{ steps.gat }}", b: "{{ get }}" }
 "#;
     insta::assert_snapshot!(listing(&build(text).unwrap_err()));
+}
+
+#[test]
+fn a_secret_has_to_be_configured() {
+    let text = r#"name: x
+grants: { secrets: [github, gitub] }
+steps:
+  - id: a
+    type: transform
+    config:
+      headers: { a: "x{{ secret.github }}", b: ["{{ secret.openai }} {{ secret.nope }}"] }
+    grants: { secrets: [stripe] }
+    if: "{{ secret.github }}"
+output: "{{ secret.openai }}"
+"#;
+    insta::assert_snapshot!(listing(&build(text).unwrap_err()));
+    let none = Catalog { secrets: Default::default(), ..catalog() };
+    let text = "name: x\nsteps:\n  - { id: a, type: transform, config: { a: '{{ secret.github }}' } }\n";
+    let found = Plan::build(parse(text, Format::Yaml).unwrap(), &none).unwrap_err();
+    assert_eq!(
+        found[0].hint.as_deref(),
+        Some("no secrets are configured: they stand under `secrets` in stepcell.yaml")
+    );
+}
+
+#[test]
+fn a_secret_that_has_gone_does_not_keep_a_run_from_going_on() {
+    let source = json!({"name": "x", "grants": {"secrets": ["gone"]}, "steps": [
+        {"id": "a", "type": "transform", "config": {"a": "{{ secret.gone }}"}},
+    ]});
+    let types = catalog().types.into_iter().collect();
+    let plan = Plan::from_source(&source, &types).unwrap();
+    assert_eq!(plan.steps[0].config.references().secret_names().collect::<Vec<_>>(), ["gone"]);
 }
 
 #[test]

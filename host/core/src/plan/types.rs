@@ -1,6 +1,6 @@
 //! The step types of a flow, and the plugins that may serve each step.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::Value;
 
@@ -19,6 +19,7 @@ pub(super) struct Types<'t> {
     pub(super) names: Vec<&'t str>,
     pub(super) folders: &'t [String],
     pub(super) loading: &'t [String],
+    pub(super) secrets: &'t BTreeSet<String>,
 }
 
 impl Builder<'_> {

@@ -45,8 +45,10 @@ impl<'o> Names<'o> {
         for (step, places) in steps {
             self.references.deferred.entry(step).or_default().extend(places);
         }
+        for (secret, places) in secrets {
+            self.references.secrets.entry(secret).or_default().extend(places);
+        }
         self.references.input |= input;
-        self.references.secrets.extend(secrets);
     }
 
     pub(super) fn input(&mut self) {
@@ -54,7 +56,10 @@ impl<'o> Names<'o> {
     }
 
     pub(super) fn secret(&mut self, name: &str) {
-        self.references.secrets.insert(name.to_owned());
+        let places = self.references.secrets.entry(name.to_owned()).or_default();
+        if places.last() != Some(&self.place) {
+            places.push(self.place.clone());
+        }
     }
 
     pub(super) fn step(&mut self, id: &str) -> Root {

@@ -207,6 +207,7 @@ fn references_are_collected_with_their_places() {
         "a": "{{ steps.one.x }} {{ steps.one.y }} {{ secret.KEY }}",
         "b": [{"$from": {"step": "two"}}, "{{ steps['one'] if input.x else item.y }}"],
         "c": "{{ nope.x }}",
+        "d": {"e": "{{ secret.KEY }}"},
     });
     let template = Template::compile(&template, &Options { roots: &["item"], ..Options::default() }).unwrap();
     let References { steps, deferred, input, secrets, unknown } = template.references();
@@ -216,7 +217,7 @@ fn references_are_collected_with_their_places() {
         "each place once"
     );
     assert!(deferred.is_empty() && *input);
-    assert_eq!(secrets.iter().collect::<Vec<_>>(), ["KEY"]);
+    assert_eq!(serde_json::to_value(secrets).unwrap(), json!({"KEY": ["a", "d.e"]}));
     assert_eq!(*unknown, [("nope".to_owned(), "c".to_owned())]);
 }
 

@@ -12,7 +12,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("stepcell-store", &["stepcell-core"]),
     ("stepcell-store-sled", &["stepcell-core", "stepcell-store"]),
     ("stepcell-engine", &["stepcell-core", "stepcell-store"]),
-    ("stepcell-sandbox", &["stepcell-core", "stepcell-engine"]),
+    ("stepcell-database", &["stepcell-core"]),
+    ("stepcell-sandbox", &["stepcell-core", "stepcell-engine", "stepcell-database"]),
     ("stepcell-api", &["stepcell-core", "stepcell-store", "stepcell-engine"]),
     (
         "stepcell-cli",
@@ -21,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "stepcell-store",
             "stepcell-store-sled",
             "stepcell-engine",
+            "stepcell-database",
             "stepcell-sandbox",
             "stepcell-api",
         ],
@@ -37,6 +39,10 @@ const CELL_MAY_USE: &[&str] = &["stepcell"];
 const KNOWN_IN_ONE_PLACE: &[(&str, &str)] = &[
     ("wasmtime", "stepcell-sandbox"),
     ("wasmtime-wasi", "stepcell-sandbox"),
+    ("wasmtime-wasi-http", "stepcell-sandbox"),
+    ("lettre", "stepcell-sandbox"),
+    ("rusqlite", "stepcell-database"),
+    ("tokio-postgres", "stepcell-database"),
     ("sled", "stepcell-store-sled"),
     ("clap", "stepcell-cli"),
 ];
