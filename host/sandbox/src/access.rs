@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use stepcell_core::{
     Digest,
-    grant::{BlobAccess, DatabaseRule, FileRule, Grant, HttpRule, RecipientPattern},
+    grant::{BlobAccess, DatabaseRule, FileRule, Grant, HttpRule, RecipientPattern, Yaml},
 };
 
 /// Request ∩ operator ∩ flow ∩ step; the request is the component's imports, without which nothing is called.
@@ -51,6 +52,21 @@ impl Access {
         std::iter::once((Refuser::Operator, own)).chain(
             levels.filter_map(|(at, level)| Some((Refuser::Narrowing(at), level.http.as_deref()?))),
         )
+    }
+
+    /// The lines that would allow what was refused: all that the refuser said, with `change` made. An entry in the
+    /// config replaces a default, and nobody should lose what worked by adding a line.
+    pub(crate) fn allow(&self, refuser: Refuser, change: impl FnOnce(&mut Grant)) -> String {
+        let said = match refuser {
+            Refuser::Operator => Some(&self.operator),
+            Refuser::Narrowing(level) => self.narrowings.get(level),
+        };
+        let mut grant = said.map(|grant| Grant::clone(grant)).unwrap_or_default();
+        change(&mut grant);
+        match refuser {
+            Refuser::Operator => format!("grants:\n  {}: {grant}", Yaml(&Value::from(&*self.kind))),
+            Refuser::Narrowing(_) => format!("grants: {grant}"),
+        }
     }
 
     /// Who refuses a secret, if anybody does.

@@ -3,13 +3,19 @@
 //! goes through all of it again. Proxy variables are not read.
 
 mod admit;
+mod body;
 mod connection;
 mod dial;
+mod dns;
+mod encode;
 mod error;
 mod journey;
+mod mask;
 mod pool;
 mod redirect;
+mod replace;
 mod resolve;
+mod secrets;
 mod tls;
 
 #[cfg(test)]
@@ -21,42 +27,49 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::{runtime::Handle, sync::Semaphore, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use tokio_util::task::AbortOnDropHandle;
-use url::Url;
 
-use self::{dial::Dialer, journey::Journey, pool::Pool};
+use self::{dial::Dialer, journey::Journey, mask::Mask, pool::Pool};
 pub use self::{
-    error::{Denied, Error, Phase},
+    dns::NameServers,
     resolve::{Resolve, SystemResolver},
     tls::{RootsError, certificates_from_pem},
 };
-pub use stepcell_core::grant::Target;
+pub(crate) use self::{
+    body::Whole,
+    error::{Bound, Denied, Error, Phase, reason},
+};
+pub(crate) use stepcell_core::grant::Target;
 
-use crate::access::Access;
+use crate::{access::Access, capability::Ledger, vault::Swap};
 
-/// How far the connector goes.
+/// How far the connector goes, for the whole host: `network:` of the config. Each execution has its own limits
+/// beside it.
 #[derive(Clone)]
 pub struct Options {
-    /// Bytes of one request's body. Protects the host's memory and the peer.
-    pub request_bytes_max: usize,
-    /// Bytes of one response's body. Protects the host's memory; the cell's own memory limit comes on top.
-    pub response_bytes_max: usize,
+    /// Bytes of one request's or response's body, however high `limits.request` and `limits.response` are set.
+    /// Protects the host's memory.
+    pub body_bytes_max: usize,
     /// For name, TCP and TLS together, all addresses tried. Leaves time for another attempt.
     pub connect_timeout: Duration,
     /// Requests at a time; more wait within their timeout. Each holds a connection and a body: protects file
     /// descriptors and the host's memory. Idle connections come on top.
     pub concurrency_max: usize,
-    /// Beside the platform's roots.
+    /// Beside the platform's roots; see [`certificates_from_pem`].
     pub extra_roots: Vec<rustls::pki_types::CertificateDer<'static>>,
+    /// [`SystemResolver`], or [`NameServers`] where the config names some.
     pub resolver: Arc<dyn Resolve>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            request_bytes_max: 16 << 20,
-            response_bytes_max: 16 << 20,
+            body_bytes_max: 1 << 30,
             connect_timeout: Duration::from_secs(10),
             concurrency_max: 512,
             extra_roots: Vec::new(),
@@ -67,41 +80,52 @@ impl Default for Options {
 
 /// One request, redirects included.
 #[derive(Debug, Clone)]
-pub struct Request {
-    pub method: Method,
-    pub target: Target,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) target: Target,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// Sent behind the body where there are some.
+    pub(crate) trailers: HeaderMap,
     /// When the whole exchange has to be over.
-    pub deadline: Instant,
+    pub(crate) deadline: Instant,
+    pub(crate) timeouts: Timeouts,
     /// How many redirects may be followed; with 0 the redirect itself is the response.
-    pub redirects: u32,
-    /// How many requests may be sent in all, each hop counted.
-    pub requests_max: u32,
+    pub(crate) redirects: u32,
+    /// Placeholders that stand for secrets in query, headers and body.
+    pub(crate) swaps: Vec<Swap>,
+    /// `limits.request`: bytes of the body, secrets included.
+    pub(crate) request_bytes_max: u64,
+    /// `limits.response`: bytes of the body.
+    pub(crate) response_bytes_max: u64,
+    /// Counts each hop before it is connected to.
+    pub(crate) ledger: Arc<Ledger>,
 }
 
-/// The whole of it, whatever the status.
+/// Shorter times for parts of the exchange, where the request has some.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Timeouts {
+    pub(crate) connect: Option<Duration>,
+    /// From the request to the head of the response.
+    pub(crate) first_byte: Option<Duration>,
+    /// Between two parts of the response's body.
+    pub(crate) between_bytes: Option<Duration>,
+}
+
+/// The whole of it, whatever the status. Secrets in it are placeholders again.
 #[derive(Debug)]
-pub struct Response {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Vec<u8>,
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: HeaderMap,
     /// What answered, after redirects.
-    pub url: Url,
-}
-
-/// What a request cost, also where it failed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    pub requests: u32,
-    /// Of bodies.
-    pub sent_bytes: u64,
-    pub received_bytes: u64,
+    pub(crate) url: String,
 }
 
 /// Cheap to clone. One for the whole host, so that the bounds hold for all steps together.
 #[derive(Clone)]
-pub struct Connector {
+pub(crate) struct Connector {
     shared: Arc<Shared>,
     runtime: Handle,
 }
@@ -110,13 +134,12 @@ struct Shared {
     dialer: Dialer,
     pool: Arc<Pool>,
     turns: Semaphore,
-    request_bytes_max: usize,
-    response_bytes_max: usize,
+    body_bytes_max: usize,
 }
 
 impl Connector {
     /// `runtime` does the network's work, wherever [`Self::send`] is awaited: cells run on threads of their own.
-    pub fn new(options: Options, runtime: Handle) -> Self {
+    pub(crate) fn new(options: Options, runtime: Handle) -> Self {
         let pool = Pool::new(runtime.clone());
         let dialer = Dialer {
             tls: tls::Tls::new(options.extra_roots),
@@ -127,28 +150,40 @@ impl Connector {
             dialer,
             pool,
             turns: Semaphore::new(options.concurrency_max),
-            request_bytes_max: options.request_bytes_max,
-            response_bytes_max: options.response_bytes_max,
+            body_bytes_max: options.body_bytes_max,
         };
         Self { shared: Arc::new(shared), runtime }
     }
 
-    /// Sends one request as `access` allows it and waits for the whole response. Dropping the future closes the connection.
-    pub async fn send(
-        &self,
-        request: Request,
-        access: Arc<Access>,
-    ) -> (Result<Response, Error>, Usage) {
+    /// Sends one request as `access` allows it and waits for the whole response. Dropping the future closes the
+    /// connection.
+    pub(crate) async fn send(&self, request: Request, access: Arc<Access>) -> Result<Response, Error> {
         let shared = self.shared.clone();
         let peer = request.target.peer();
-        let journey = async move { Journey::new(&shared, &access.operator, &access.kind).travel(request).await };
+        let journey = async move {
+            let swaps = request.swaps.clone();
+            Journey::new(&shared, &access, Mask::new(&swaps)).travel(request).await
+        };
         match AbortOnDropHandle::new(self.runtime.spawn(journey)).await {
             Ok(done) => done,
             // The runtime is shutting down, or the HTTP library has a bug: never the guest's panic.
             Err(stopped) => {
                 let reason = format!("the request was dropped: {stopped}");
-                (Err(Error::Unavailable { peer, reason }), Usage::default())
+                Err(Error::Unavailable { peer, phase: Phase::Queueing, reason })
             }
         }
+    }
+}
+
+/// Whether the target is admitted as it is written, for those who want to know before there is a request.
+pub(crate) fn check(target: &Target, method: &Method, access: &Access) -> Result<(), Denied> {
+    admit::target(access, target, method).map(|_| ())
+}
+
+/// Waits for `work`, for so long where there is a limit; the limit is the error.
+async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Result<T, Duration> {
+    match limit {
+        Some(limit) => timeout(limit, work).await.map_err(|_| limit),
+        None => Ok(work.await),
     }
 }

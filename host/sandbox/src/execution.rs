@@ -108,8 +108,8 @@ impl Execution {
         let left = store.get_fuel().unwrap_or_default();
         let state = store.data_mut();
         let (log, log_dropped_bytes) = state.wasi.take_log();
-        let denied = std::mem::take(&mut state.session.denied);
-        let (usage, fuel) = (state.session.usage, fuel.saturating_sub(left));
+        let denied = state.session.ledger.take_denied();
+        let (usage, fuel) = (state.session.ledger.usage(), fuel.saturating_sub(left));
         let meter = Arc::clone(&state.session.caller.meter);
         lanes::drop_later(Box::new((store, self.room)));
         let charged = meter.take(Resource::Fuel, fuel);

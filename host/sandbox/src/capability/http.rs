@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use stepcell_core::{event::CapabilityDenied, grant::METHODS};
+use stepcell_core::grant::METHODS;
 
 use super::Session;
 use crate::{
@@ -38,14 +38,10 @@ const HOST_OWNED_OLD: [&str; 3] = ["keep-alive", "proxy-connection", "http2-sett
 impl Session {
     async fn exchange(&mut self, request: Request) -> Result<connector::Response, Error> {
         let request = self.prepare(request)?;
-        let (result, usage) = self.services.connector.send(request, Arc::clone(&self.access)).await;
-        self.usage.requests += u64::from(usage.requests);
-        self.usage.sent_bytes += usage.sent_bytes;
-        self.usage.received_bytes += usage.received_bytes;
-        result
+        self.services.connector.send(request, Arc::clone(&self.access)).await
     }
 
-    fn prepare(&self, request: Request) -> Result<connector::Request, Error> {
+    fn prepare(&mut self, request: Request) -> Result<connector::Request, Error> {
         let target = Target::parse(&request.url)?;
         let invalid = |reason: String| Error::Invalid { target: target.shown(), reason };
         let method = method(&request.method).map_err(invalid)?;
@@ -55,14 +51,30 @@ impl Session {
             None => self.deadline,
         };
         Ok(connector::Request {
-            method,
-            target,
             headers,
             body: Bytes::from(request.body.unwrap_or_default()),
             deadline: deadline.into(),
             redirects: request.redirects,
-            requests_max: u32::try_from(self.limits.requests.value.saturating_sub(self.usage.requests)).unwrap_or(u32::MAX),
+            ..self.request(method, target)
         })
+    }
+
+    /// A bare request within this execution's limits, with the secrets that may be swapped in it.
+    pub(super) fn request(&mut self, method: Method, target: Target) -> connector::Request {
+        connector::Request {
+            method,
+            target,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            trailers: HeaderMap::new(),
+            deadline: self.deadline.into(),
+            timeouts: connector::Timeouts::default(),
+            redirects: 0,
+            swaps: self.swaps().clone(),
+            request_bytes_max: self.limits.request.value,
+            response_bytes_max: self.limits.response.value,
+            ledger: Arc::clone(&self.ledger),
+        }
     }
 
     /// Keeps refusals for the run's log, with the lines that would allow it; the cell hears only why.
@@ -70,13 +82,7 @@ impl Session {
         let message = error.to_string();
         match error {
             Error::Denied(denied) => {
-                let event = CapabilityDenied {
-                    capability: "http".to_owned(),
-                    target: denied.target,
-                    message: denied.reason,
-                    allow: denied.allow.unwrap_or_default(),
-                };
-                self.deny(event);
+                self.deny(denied.event());
                 Failure::Denied(message)
             }
             Error::Invalid { .. } => Failure::Invalid(message),
@@ -129,7 +135,7 @@ fn response(response: connector::Response) -> Response {
         .iter()
         .map(|(name, value)| Header { name: name.as_str().to_owned(), value: text(value.as_bytes()) })
         .collect();
-    Response { status: response.status.as_u16(), headers, body: response.body, url: response.url.into() }
+    Response { status: response.status.as_u16(), headers, body: response.body, url: response.url }
 }
 
 /// UTF-8, or else Latin-1: what a header's bytes once meant.

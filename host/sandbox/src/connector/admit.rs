@@ -1,62 +1,152 @@
 //! The decision: which rules admit a target, which of its addresses they open, and what a refusal says.
+//!
+//! Every level has to agree: the operator, and the flow and the step as far as they say anything. An address needs
+//! one rule of each level that admits the target.
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::net::IpAddr;
 
 use http::Method;
-
-use stepcell_core::grant::{Host, Target, address};
+use stepcell_core::grant::{Grant, Host, HttpRule, Target, address};
 
 use super::Denied;
-use crate::{Grant, HttpRule};
+use crate::access::{Access, Refuser};
 
-/// The rules that admit the target as it is written. Nothing is resolved before this.
-pub(super) fn target<'grant>(
-    grant: &'grant Grant,
-    kind: &str,
-    target: &Target,
+/// What was asked for and may be: the rules of each level that admit it as it is written.
+pub(super) struct Admitted<'a> {
+    access: &'a Access,
+    target: &'a Target,
+    levels: Vec<Level<'a>>,
+}
+
+struct Level<'a> {
+    whose: Refuser,
+    rules: Vec<&'a HttpRule>,
+}
+
+/// Asks every level whether it admits the target as it is written. Nothing is resolved before this.
+pub(super) fn target<'a>(
+    access: &'a Access,
+    target: &'a Target,
     method: &Method,
-) -> Result<Vec<&'grant HttpRule>, Denied> {
-    let rules: Vec<&HttpRule> = grant.http.iter().flatten().filter(|rule| rule.admits(target, method)).collect();
-    if rules.is_empty() {
-        return Err(refuse_target(grant, kind, target, method));
-    }
+) -> Result<Admitted<'a>, Denied> {
+    let level = |(whose, rules): (Refuser, &'a [HttpRule])| {
+        let admitting: Vec<&HttpRule> = rules.iter().filter(|rule| rule.admits(target, method)).collect();
+        match admitting.is_empty() {
+            true => Err(Refusal { access, whose, rules, target }.of_target(method)),
+            false => Ok(Level { whose, rules: admitting }),
+        }
+    };
+    let levels = access.http().map(level).collect::<Result<_, _>>()?;
+    let admitted = Admitted { access, target, levels };
     let fixed: &[IpAddr] = match target.host() {
         Host::Address(address) => &[*address],
         host if host.is_localhost() => &Host::LOCALHOST_ADDRESSES,
-        Host::Name(_) => return Ok(rules),
+        Host::Name(_) => return Ok(admitted),
     };
-    addresses(grant, &rules, kind, target, fixed).map(|_| rules)
+    admitted.addresses(fixed).map(|_| admitted)
 }
 
-/// Those of the resolved addresses that may be connected to; at least one.
-pub(super) fn addresses(
-    grant: &Grant,
-    rules: &[&HttpRule],
-    kind: &str,
-    target: &Target,
-    resolved: &[IpAddr],
-) -> Result<Vec<IpAddr>, Denied> {
-    let open: Vec<IpAddr> = resolved.iter().copied().filter(|address| opens(rules, *address)).collect();
-    if open.is_empty() { Err(refuse_addresses(grant, kind, target, resolved)) } else { Ok(open) }
+impl Admitted<'_> {
+    /// Whether this address may be connected to.
+    pub(super) fn opens(&self, address: IpAddr) -> bool {
+        self.levels.iter().all(|level| level.opens(address))
+    }
+
+    /// Those of the resolved addresses that may be connected to; at least one.
+    pub(super) fn addresses(&self, resolved: &[IpAddr]) -> Result<Vec<IpAddr>, Denied> {
+        let mut open = resolved.to_vec();
+        for level in &self.levels {
+            open.retain(|address| level.opens(*address));
+            if open.is_empty() {
+                let Self { access, target, .. } = *self;
+                return Err(Refusal { access, whose: level.whose, rules: &[], target }.of_addresses(resolved));
+            }
+        }
+        Ok(open)
+    }
 }
 
-pub(super) fn opens(rules: &[&HttpRule], address: IpAddr) -> bool {
-    rules.iter().any(|rule| rule.admits_address(address))
+impl Level<'_> {
+    fn opens(&self, address: IpAddr) -> bool {
+        self.rules.iter().any(|rule| match self.whose {
+            Refuser::Operator => rule.admits_address(address),
+            Refuser::Narrowing(_) => rule.leaves_address(address),
+        })
+    }
 }
 
-fn refuse_target(grant: &Grant, kind: &str, target: &Target, method: &Method) -> Denied {
-    let near: Vec<&HttpRule> = grant.http.iter().flatten().filter(|rule| rule.admits_origin(target)).collect();
-    let (reason, line) = if near.is_empty() {
-        (format!("no grant of `{kind}` admits `{}`", target.origin()), Line::origin(target))
-    } else if let Some(rule) = near.iter().find(|rule| rule.admits(target, method_of(rule))) {
-        let mut line = Line::of(rule);
-        line.methods.push(method.clone());
-        (format!("the grant `{rule}` of `{kind}` does not admit the method {method}"), line)
-    } else {
-        let rules = list(near.iter().map(|rule| format!("`{rule}`")));
-        (format!("its path or method is not within the grant of `{kind}`: {rules}"), Line::origin(target))
-    };
-    Denied { target: target.shown(), reason, allow: Some(line.yaml(kind, grant)) }
+/// Who refuses what, on the way to its words.
+struct Refusal<'a> {
+    access: &'a Access,
+    whose: Refuser,
+    rules: &'a [HttpRule],
+    target: &'a Target,
+}
+
+impl Refusal<'_> {
+    fn of_target(&self, method: &Method) -> Denied {
+        let near: Vec<&HttpRule> = self.rules.iter().filter(|rule| rule.admits_origin(self.target)).collect();
+        let (reason, rule) = if near.is_empty() {
+            (self.access.reason(self.whose, &format!("`{}`", self.target.origin())), self.rule())
+        } else if let Some(rule) = near.iter().find(|rule| rule.admits(self.target, method_of(rule))) {
+            let wider = HttpRule::clone(rule).with_methods(&[method.as_str()]).ok();
+            (format!("`{rule}` in {} does not admit the method {method}", self.place()), wider)
+        } else {
+            let rules = list(near.iter().map(|rule| format!("`{rule}`")));
+            (format!("its path or method is not within {}: {rules}", self.place()), self.rule())
+        };
+        self.denied(reason, rule)
+    }
+
+    fn of_addresses(&self, resolved: &[IpAddr]) -> Denied {
+        let guarded: Vec<(IpAddr, &str)> = resolved.iter().copied().flat_map(address::guarded).collect();
+        let ends = list(guarded.iter().map(|(end, class)| format!("{end}, {class}")));
+        match self.target.host() {
+            Host::Address(_) => {
+                let ends = list(guarded.iter().map(|(end, class)| format!("{end} is {class}")));
+                self.denied(format!("{ends}, which needs a line of its own in {}", self.place()), self.rule())
+            }
+            host if host.is_localhost() => {
+                let place = self.place();
+                let reason = format!("`localhost` is this host, which needs a line of its own in {place}");
+                self.denied(reason, self.rule())
+            }
+            Host::Name(name) => {
+                let networks: Vec<String> = guarded.iter().map(|(end, _)| end.to_string()).collect();
+                let rule = HttpRule::parse(&format!("{}/", self.target.origin()));
+                let rule = rule.and_then(|rule| rule.with_networks(&networks));
+                let place = self.place();
+                let reason = format!("`{name}` resolves to {ends}, a network that {place} does not name");
+                self.denied(reason, rule.ok())
+            }
+        }
+    }
+
+    /// With the rule in front of those that hold already.
+    fn denied(&self, reason: String, rule: Option<HttpRule>) -> Denied {
+        let allow = rule.map(|rule| self.access.allow(self.whose, |grant| put_first(grant, rule)));
+        Denied { capability: "http", target: self.target.shown(), reason, allow }
+    }
+
+    /// The smallest rule for the target.
+    fn rule(&self) -> Option<HttpRule> {
+        HttpRule::parse(&self.target.origin()).ok()
+    }
+
+    fn place(&self) -> String {
+        match self.whose {
+            Refuser::Operator => format!("the grant of `{}`", self.access.kind),
+            Refuser::Narrowing(0) => "the flow's own `grants`".to_owned(),
+            Refuser::Narrowing(_) => "the step's own `grants`".to_owned(),
+        }
+    }
+}
+
+fn put_first(grant: &mut Grant, rule: HttpRule) {
+    let rules = grant.http.get_or_insert_default();
+    // The one that this one widens.
+    rules.retain(|kept| kept.to_string() != rule.to_string() || kept.methods().is_empty());
+    rules.insert(0, rule);
 }
 
 /// A method that the rule admits, to tell whether only the method was in the way.
@@ -64,91 +154,8 @@ fn method_of(rule: &HttpRule) -> &Method {
     rule.methods().first().unwrap_or(&Method::GET)
 }
 
-fn refuse_addresses(grant: &Grant, kind: &str, target: &Target, resolved: &[IpAddr]) -> Denied {
-    let guarded: Vec<(IpAddr, &str)> = resolved.iter().copied().flat_map(address::guarded).collect();
-    let mut line = Line::origin(target);
-    let reason = match target.host() {
-        Host::Address(_) => {
-            let what = list(guarded.iter().map(|(end, class)| format!("{end} is {class}")));
-            format!("{what}, which needs a grant of its own")
-        }
-        host if host.is_localhost() => "`localhost` is this host, which needs a grant of its own".to_owned(),
-        Host::Name(name) => {
-            line.url.push('/');
-            for (end, _) in &guarded {
-                let network = ipnet::IpNet::from(*end);
-                if !line.networks.contains(&network) {
-                    line.networks.push(network);
-                }
-            }
-            let what = list(guarded.iter().map(|(end, class)| format!("{end}, {class}")));
-            format!("`{name}` resolves to {what}, and no grant of `{kind}` names that network")
-        }
-    };
-    Denied { target: target.shown(), reason, allow: Some(line.yaml(kind, grant)) }
-}
-
 fn list(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join("; ")
-}
-
-/// The smallest rule that would do.
-struct Line {
-    url: String,
-    methods: Vec<Method>,
-    networks: Vec<ipnet::IpNet>,
-}
-
-impl Line {
-    fn origin(target: &Target) -> Self {
-        Self { url: target.origin(), methods: Vec::new(), networks: Vec::new() }
-    }
-
-    fn of(rule: &HttpRule) -> Self {
-        Self { url: rule.to_string(), methods: rule.methods().to_vec(), networks: rule.networks().to_vec() }
-    }
-
-    /// The grant of the type with this rule in front. The rules that hold already stand behind it: a grant in
-    /// the config replaces a default one, and nobody should lose what worked by adding a line.
-    fn yaml(&self, kind: &str, grant: &Grant) -> String {
-        let kept =
-            grant.http.iter().flatten().map(Self::of).filter(|kept| kept.url != self.url || kept.methods.is_empty());
-        let rules = std::iter::once(self.rule()).chain(kept.map(|kept| kept.rule()));
-        format!("grants:\n  {}: {{ http: [{}] }}", key(kind), join(rules))
-    }
-
-    fn rule(&self) -> String {
-        let url = quoted(&self.url);
-        if self.methods.is_empty() && self.networks.is_empty() {
-            url
-        } else {
-            let mut rule = format!("{{ url: {url}");
-            if !self.methods.is_empty() {
-                let _ = write!(rule, ", methods: [{}]", join(self.methods.iter()));
-            }
-            if !self.networks.is_empty() {
-                let networks = self.networks.iter().map(|network| quoted(&network.to_string()));
-                let _ = write!(rule, ", networks: [{}]", join(networks));
-            }
-            rule.push_str(" }");
-            rule
-        }
-    }
-}
-
-fn join(items: impl Iterator<Item = impl ToString>) -> String {
-    items.map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
-}
-
-/// JSON strings are YAML strings.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-fn key(kind: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    let first = kind.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
-    if first && kind.bytes().all(plain) { kind.to_owned() } else { quoted(kind) }
 }
 
 #[cfg(test)]

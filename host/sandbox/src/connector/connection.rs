@@ -1,12 +1,10 @@
 //! One HTTP/1.1 connection, driven by whoever uses it. There is no task beside it: a call then costs no
 //! hand-over between threads, and dropping the call closes the connection.
 
-use std::{future::poll_fn, net::IpAddr, pin::Pin, task::Poll};
+use std::{future::poll_fn, net::IpAddr, pin::Pin, task::Poll, time::Duration};
 
-use bytes::Bytes;
-use http::{Request, Response, response};
+use http::{HeaderMap, Request, Response, response};
 use http_body::Body as _;
-use http_body_util::Full;
 use hyper::{
     body::Incoming,
     client::conn::http1::{self, SendRequest},
@@ -19,7 +17,8 @@ use tokio::{
 
 use stepcell_core::grant::{Host, Scheme};
 
-use super::Target;
+use super::{Target, body::Whole, within};
+use crate::capability::Spent;
 
 /// Headers of a response. Protects the host's memory.
 const MAX_HEADERS: usize = 128;
@@ -50,8 +49,8 @@ pub(super) struct Connection {
     pub(super) key: Key,
     pub(super) address: IpAddr,
     pub(super) idle_since: Instant,
-    sender: SendRequest<Full<Bytes>>,
-    driver: http1::Connection<TokioIo<Io>, Full<Bytes>>,
+    sender: SendRequest<Whole>,
+    driver: http1::Connection<TokioIo<Io>, Whole>,
     /// The driver has ended and must not be polled again.
     ended: bool,
 }
@@ -64,14 +63,28 @@ pub(super) enum Broken {
     BeforeResponse(hyper::Error),
     /// The response had begun.
     InResponse(hyper::Error),
-    /// The head or the body is larger than allowed.
-    TooLarge(&'static str),
+    HeadTooLarge,
+    BodyTooLarge,
+    /// Longer than the request itself allows for this.
+    TooSlow(Duration),
+    /// The run's budget is used up.
+    Spent(Spent),
+}
+
+/// What of a response is read.
+pub(super) struct Reading<'a> {
+    /// Bytes of the body.
+    pub(super) max: usize,
+    /// Between two parts of it.
+    pub(super) pause: Option<Duration>,
+    /// Called for each part before it is kept.
+    pub(super) count: &'a (dyn Fn(u64) -> Result<(), Spent> + Sync),
 }
 
 impl Broken {
     fn after_sending(error: hyper::Error) -> Self {
         if error.is_parse_too_large() {
-            Self::TooLarge("head")
+            Self::HeadTooLarge
         } else if error.is_parse() {
             Self::InResponse(error)
         } else {
@@ -103,7 +116,7 @@ impl Connection {
     }
 
     /// Sends the request and waits for the head of the response.
-    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Broken> {
+    pub(super) async fn send(&mut self, request: Request<Whole>) -> Result<Response<Incoming>, Broken> {
         let sent = self.sender.try_send_request(request);
         match self.drive(sent).await {
             Ok(response) => Ok(response),
@@ -114,29 +127,35 @@ impl Connection {
         }
     }
 
-    /// Reads the whole body, at most `max` bytes of it; `received` counts, also where it breaks.
+    /// Reads the whole body and its trailers.
     pub(super) async fn read(
         &mut self,
         response: Response<Incoming>,
-        max: usize,
-        received: &mut u64,
-    ) -> Result<(response::Parts, Vec<u8>), Broken> {
+        reading: &Reading<'_>,
+    ) -> Result<(response::Parts, Vec<u8>, HeaderMap), Broken> {
         let (head, mut body) = response.into_parts();
         let expected = body.size_hint().exact().unwrap_or(0);
+        let max = reading.max;
         if expected > max as u64 {
-            return Err(Broken::TooLarge("body"));
+            return Err(Broken::BodyTooLarge);
         }
         let mut whole = Vec::with_capacity(usize::try_from(expected).unwrap_or(max).min(MAX_RESERVED_BYTES));
-        while let Some(frame) = self.drive(poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await {
-            // Trailers are dropped: nothing asks for them.
-            let Ok(data) = frame.map_err(Broken::InResponse)?.into_data() else { continue };
-            *received += data.len() as u64;
-            if whole.len() + data.len() > max {
-                return Err(Broken::TooLarge("body"));
+        let mut trailers = HeaderMap::new();
+        loop {
+            let frame = self.drive(poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)));
+            let Some(frame) = within(reading.pause, frame).await.map_err(Broken::TooSlow)? else { break };
+            match frame.map_err(Broken::InResponse)?.into_data() {
+                Ok(data) => {
+                    (reading.count)(data.len() as u64).map_err(Broken::Spent)?;
+                    if whole.len() + data.len() > max {
+                        return Err(Broken::BodyTooLarge);
+                    }
+                    whole.extend_from_slice(&data);
+                }
+                Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
             }
-            whole.extend_from_slice(&data);
         }
-        Ok((head, whole))
+        Ok((head, whole, trailers))
     }
 
     /// Runs the connection for as long as `work` needs it.

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
-use super::{Denied, Request, Target};
+use super::{Denied, Request, Target, mask::Mask, secrets};
+use crate::access::Access;
 
 /// Redirects that can be followed, whatever the step asks for. Protects from a loop that each grant admits.
 pub(super) const MAX_REDIRECTS: u32 = 20;
@@ -19,6 +20,7 @@ pub(super) fn location(
     from: &Target,
     status: StatusCode,
     headers: &HeaderMap,
+    mask: &Mask<'_>,
 ) -> Option<Result<Target, Denied>> {
     let follows = matches!(
         status,
@@ -29,13 +31,18 @@ pub(super) fn location(
             | StatusCode::PERMANENT_REDIRECT
     );
     let location = headers.get(header::LOCATION).filter(|_| follows)?;
+    // A host that was sent a secret must not be able to send it on: what it echoes is the placeholder again, and
+    // goes through all checks of one.
+    let masked = mask.value(location);
+    let location = masked.as_ref().unwrap_or(location);
     // Raw UTF-8 is sent by enough servers that browsers take it.
     let text = String::from_utf8_lossy(location.as_bytes());
     Some(from.join(text.trim()).map_err(Denied::from))
 }
 
-/// Turns the request into the next one, as RFC 9110 and browsers have it.
-pub(super) fn rewrite(request: &mut Request, status: StatusCode, target: Target) {
+/// Turns the request into the next one, as RFC 9110 and browsers have it. Headers with secrets that may not go to
+/// the new target are dropped like other credentials.
+pub(super) fn rewrite(request: &mut Request, access: &Access, status: StatusCode, target: Target) {
     let to_get = match status {
         StatusCode::SEE_OTHER => request.method != Method::HEAD,
         StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => request.method == Method::POST,
@@ -46,11 +53,13 @@ pub(super) fn rewrite(request: &mut Request, status: StatusCode, target: Target)
     }
     if to_get || status == StatusCode::SEE_OTHER {
         request.body = Bytes::new();
+        request.trailers = HeaderMap::new();
         remove(&mut request.headers, &OF_THE_BODY);
     }
     if target.origin() != request.target.origin() {
         remove(&mut request.headers, &SECRET);
     }
+    secrets::strip(request, access, &target);
     request.target = target;
 }
 
@@ -62,30 +71,22 @@ fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
+    use crate::connector::tests::support;
 
     fn request(method: Method) -> Request {
         let mut headers = HeaderMap::new();
         for name in ["authorization", "cookie", "content-type", "x-own"] {
             headers.insert(name, "v".parse().unwrap());
         }
-        Request {
-            method,
-            target: Target::parse("https://a.example/x").unwrap(),
-            headers,
-            body: Bytes::from_static(b"body"),
-            deadline: Instant::now(),
-            redirects: 1,
-            requests_max: 2,
-        }
+        let target = Target::parse("https://a.example/x").unwrap();
+        Request { headers, body: Bytes::from_static(b"body"), ..support::request(method, target) }
     }
 
     #[track_caller]
     fn check(method: Method, status: u16, to: &str, expected: (Method, &str, &[&str])) {
         let mut request = request(method);
-        rewrite(&mut request, StatusCode::from_u16(status).unwrap(), Target::parse(to).unwrap());
+        rewrite(&mut request, &support::nothing(), StatusCode::from_u16(status).unwrap(), Target::parse(to).unwrap());
         let mut names: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         let body = std::str::from_utf8(&request.body).unwrap();
@@ -115,13 +116,14 @@ mod tests {
 
     #[test]
     fn only_a_redirect_with_a_location_leads_on() {
+        let mask = Mask::new(&[]);
         let from = Target::parse("https://a.example/x").unwrap();
         let mut headers = HeaderMap::new();
-        assert!(location(&from, StatusCode::FOUND, &headers).is_none());
+        assert!(location(&from, StatusCode::FOUND, &headers, &mask).is_none());
         headers.insert(header::LOCATION, "/ü".parse().unwrap());
-        assert!(location(&from, StatusCode::OK, &headers).is_none());
-        assert!(location(&from, StatusCode::NOT_MODIFIED, &headers).is_none());
-        let next = location(&from, StatusCode::FOUND, &headers).unwrap().unwrap();
+        assert!(location(&from, StatusCode::OK, &headers, &mask).is_none());
+        assert!(location(&from, StatusCode::NOT_MODIFIED, &headers, &mask).is_none());
+        let next = location(&from, StatusCode::FOUND, &headers, &mask).unwrap().unwrap();
         assert_eq!(next.url().as_str(), "https://a.example/%C3%BC");
     }
 }
