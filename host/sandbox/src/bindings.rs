@@ -7,13 +7,22 @@
 #[allow(unused_qualifications, unreachable_pub, reason = "generated code spells out every path")]
 mod generated {
     wasmtime::component::bindgen!({
-        path: ["../../wit/step", "../../wit/http"],
+        path: [
+            "../../wit/step",
+            "../../wit/http",
+            "../../wit/secrets",
+            "../../wit/email",
+            "../../wit/blobs",
+        ],
         inline: "
             package stepcell:host;
 
             world cell {
                 import stepcell:step/types@0.1.0;
                 import stepcell:http/http@0.1.0;
+                import stepcell:secrets/secrets@0.1.0;
+                import stepcell:email/email@0.1.0;
+                import stepcell:blobs/blobs@0.1.0;
                 export stepcell:step/handler@0.1.0;
                 export stepcell:step/control@0.1.0;
             }

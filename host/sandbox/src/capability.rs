@@ -2,30 +2,40 @@
 //!
 //! All of them work on one [`Session`], so that what they use is counted together.
 
+mod allow;
+mod blobs;
+mod email;
 pub(crate) mod http;
+mod ledger;
+mod secrets;
+#[cfg(test)]
+pub(crate) mod testing;
+pub(crate) mod wasi_http;
 
 use std::{sync::Arc, time::Instant};
 
 use stepcell_core::{RunId, StepId, event::CapabilityDenied};
-use stepcell_engine::{
-    meter::{Exhausted, Meter, Resource},
-    runner::Blobs,
-};
+use stepcell_engine::{meter::Meter, runner::Blobs};
+use tokio::runtime::Handle;
+
+pub(crate) use ledger::{Ledger, Spent, Usage};
 
 use crate::{
     access::{Access, Refuser},
     connector::Connector,
     limits::Effective,
+    mail::Mailer,
     vault::{Swap, Vault},
 };
-
-/// Different refusals that one execution can put into its run's log. Protects the log.
-pub(crate) const MAX_DENIED: usize = 32;
 
 /// What all cells share to reach outside.
 pub(crate) struct Services {
     pub(crate) connector: Connector,
     pub(crate) vault: Vault,
+    /// None where the config names no mail server.
+    pub(crate) mailer: Option<Arc<Mailer>>,
+    /// Does the waiting: cells run on threads of their own.
+    pub(crate) runtime: Handle,
 }
 
 /// Whose execution it is, and what it was handed.
@@ -48,29 +58,12 @@ pub(crate) struct Session {
     pub(crate) limits: Effective,
     /// The attempt's: nothing that the cell asks for outlives it.
     pub(crate) deadline: Instant,
-    pub(crate) usage: Usage,
+    /// What it has used and what it was refused; requests that are under way while the cell goes on share it.
+    pub(crate) ledger: Arc<Ledger>,
     /// What may be swapped in this execution's requests: made when the first one leaves.
     swaps: Option<Vec<Swap>>,
-    /// Each refusal once.
-    pub(crate) denied: Vec<CapabilityDenied>,
-}
-
-/// For the step's receipt.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) requests: u64,
-    pub(crate) sent_bytes: u64,
-    pub(crate) received_bytes: u64,
-    pub(crate) rows: u64,
-}
-
-/// There were too many requests, or the run's budget is used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Spent {
-    #[error("it would be one request more than the {0} that `limits.requests` allows")]
-    Requests(u64),
-    #[error("the run's budget of {} for {} is used up", .0.budget, .0.resource)]
-    Budget(Exhausted),
+    /// Mails that were on their way.
+    mails: u32,
 }
 
 impl Caller {
@@ -89,40 +82,30 @@ impl Session {
         limits: Effective,
         deadline: Instant,
     ) -> Self {
-        let usage = Usage::default();
-        Self { services, access, caller, limits, deadline, usage, swaps: None, denied: Vec::new() }
+        let ledger = Ledger::new(limits.requests.value, Arc::clone(&caller.meter));
+        Self { services, access, caller, limits, deadline, ledger: Arc::new(ledger), swaps: None, mails: 0 }
     }
 
     /// Counts a request that is about to be made: a statement, a mail. What goes through the connector is counted
     /// there, hop by hop.
     pub(crate) fn count_request(&mut self) -> Result<(), Spent> {
-        let most = self.limits.requests.value;
-        if self.usage.requests >= most {
-            return Err(Spent::Requests(most));
-        }
-        self.caller.meter.take(Resource::Requests, 1).map_err(Spent::Budget)?;
-        self.usage.requests += 1;
-        Ok(())
+        self.ledger.count_request(0)
     }
 
     /// Counts what was sent or received after the fact; the run ends where it was too much.
     pub(crate) fn count_bytes(&mut self, sent: u64, received: u64) -> Result<(), Spent> {
-        self.usage.sent_bytes += sent;
-        self.usage.received_bytes += received;
-        self.caller.meter.take(Resource::Bytes, sent.saturating_add(received)).map_err(Spent::Budget)
+        let sent = self.ledger.count_sent(sent);
+        self.ledger.count_received(received).and(sent)
     }
 
     /// Counts rows that were read or changed.
     pub(crate) fn count_rows(&mut self, rows: u64) -> Result<(), Spent> {
-        self.usage.rows += rows;
-        self.caller.meter.take(Resource::Rows, rows).map_err(Spent::Budget)
+        self.ledger.count_rows(rows)
     }
 
     /// Keeps a refusal for the run's log, with the lines that would allow it.
     pub(crate) fn deny(&mut self, event: CapabilityDenied) {
-        if self.denied.len() < MAX_DENIED && !self.denied.contains(&event) {
-            self.denied.push(event);
-        }
+        self.ledger.deny(event);
     }
 
     /// What may be swapped in requests: the placeholders of the config, and those that were asked for since.

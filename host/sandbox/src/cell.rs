@@ -10,9 +10,11 @@ use wasmtime::{
     component::{HasData, ResourceTable},
 };
 
+use wasmtime_wasi_http::WasiHttpCtx;
+
 use crate::{
     bindings::stepcell::step::types,
-    capability::Session,
+    capability::{Session, wasi_http::FIELDS_BYTES_MAX},
     lanes::{Tick, Turn},
     wasi::{Attempt, Wasi},
 };
@@ -32,6 +34,7 @@ pub(crate) struct CellState {
     /// What it may reach outside.
     pub(crate) session: Session,
     pub(crate) wasi: Wasi,
+    pub(crate) wasi_http: WasiHttpCtx,
     pub(crate) table: ResourceTable,
     pub(crate) limiter: Limiter,
     pub(crate) turn: Arc<Turn>,
@@ -41,7 +44,7 @@ impl CellState {
     /// A state that limits nothing, for measuring what a call costs by itself.
     pub(crate) fn bare(session: Session, turn: Arc<Turn>) -> Self {
         let wasi = Wasi::new(Attempt::none([0; 32]));
-        Self { session, wasi, table: ResourceTable::new(), limiter: Limiter::new(u64::MAX), turn }
+        Self { session, wasi, wasi_http: WasiHttpCtx::new(), table: ResourceTable::new(), limiter: Limiter::new(u64::MAX), turn }
     }
 }
 
@@ -76,9 +79,12 @@ pub(crate) struct NewCell {
 pub(crate) fn store(engine: &Engine, cell: NewCell) -> wasmtime::Result<Store<CellState>> {
     let mut table = ResourceTable::new();
     table.set_max_capacity(RESOURCES_MAX);
+    let mut wasi_http = WasiHttpCtx::new();
+    wasi_http.set_field_size_limit(FIELDS_BYTES_MAX);
     let state = CellState {
         session: cell.session,
         wasi: Wasi::new(cell.attempt),
+        wasi_http,
         table,
         limiter: Limiter::new(cell.memory),
         turn: cell.turn,

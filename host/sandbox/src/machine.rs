@@ -9,6 +9,7 @@ use wasmtime::{
 
 use crate::{
     bindings::stepcell,
+    capability::wasi_http,
     cell::{CellState, Outside},
     wasi,
 };
@@ -115,9 +116,13 @@ pub(crate) fn room(component: &Component) -> Option<u32> {
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CellState>> {
     let mut linker = Linker::new(engine);
     wasi::add_to_linker(&mut linker)?;
+    wasi_http::add_to_linker(&mut linker)?;
     stepcell::step::types::add_to_linker::<CellState, crate::cell::Types>(&mut linker, |_| {
         crate::cell::Types
     })?;
     stepcell::http::http::add_to_linker::<CellState, Outside>(&mut linker, |state| &mut state.session)?;
+    stepcell::secrets::secrets::add_to_linker::<CellState, Outside>(&mut linker, |state| &mut state.session)?;
+    stepcell::email::email::add_to_linker::<CellState, Outside>(&mut linker, |state| &mut state.session)?;
+    stepcell::blobs::blobs::add_to_linker::<CellState, Outside>(&mut linker, |state| &mut state.session)?;
     Ok(linker)
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use stepcell_core::{Digest, Limits};
 
-use crate::{Grant, Secret, connector};
+use crate::{Grant, MailConfig, Secret, connector};
 
 /// Everything the operator decides. The command line fills it in.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub struct Options {
     /// By step type and file; they win over those by type alone.
     pub file_grants: BTreeMap<(String, Digest), Grant>,
     pub secrets: BTreeMap<String, Secret>,
+    /// The server that takes mail; nobody sends any where there is none.
+    pub email: Option<MailConfig>,
     pub compiler: Compiler,
     /// Whether changes in the folders are followed; a command that ends soon need not.
     pub watch: bool,
@@ -43,6 +45,7 @@ impl Options {
             grants: BTreeMap::new(),
             file_grants: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            email: None,
             compiler,
             watch: false,
             connector: connector::Options::default(),

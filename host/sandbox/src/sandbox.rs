@@ -11,17 +11,19 @@ use stepcell_engine::runner::{Call, Completion, Entry as Asked, StepRunner};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    Connector, Grant, Options,
+    Grant, Options,
     access::{Access, GrantSource},
     cache::Cache,
     capability::{Caller, Services, Usage},
     cells::{Cells, Job},
     compile::Compilers,
+    connector::Connector,
     error::Error,
     execution::{Ended, Entry, Returned},
     library::{self, Library, Parts},
     limits::Effective,
     machine,
+    mail::Mailer,
     plugin::Described,
     vault::Vault,
     wasi::Attempt,
@@ -86,10 +88,15 @@ impl Shared {
         if let Err(error) = cache.prune() {
             tracing::warn!(%error, "the cache can not be pruned");
         }
-        let connector = Connector::new(options.connector, tokio::runtime::Handle::current());
-        let vault = Vault::new(options.host_key, options.secrets);
-        let secrets = vault.names().map(str::to_owned).collect();
-        let cells = Arc::new(Cells::start(engine, Services { connector, vault })?);
+        let runtime = tokio::runtime::Handle::current();
+        let services = Services {
+            connector: Connector::new(options.connector, runtime.clone()),
+            vault: Vault::new(options.host_key, options.secrets),
+            mailer: options.email.map(|config| Arc::new(Mailer::new(config))),
+            runtime,
+        };
+        let secrets = services.vault.names().map(str::to_owned).collect();
+        let cells = Arc::new(Cells::start(engine, services)?);
         let library = Library::new(Parts {
             cells: Arc::clone(&cells),
             compilers: Compilers::new(options.compiler, Arc::clone(&cache)),

@@ -45,6 +45,11 @@ impl Secret {
     pub(crate) fn value(&self) -> &[u8] {
         &self.value
     }
+
+    /// The value for a swap, which shares it.
+    pub(crate) fn shared(&self) -> Arc<Zeroizing<Vec<u8>>> {
+        Arc::clone(&self.value)
+    }
 }
 
 impl Vault {
@@ -62,18 +67,26 @@ impl Vault {
 
     /// The same on every attempt of a step, so that its config is; another one for every other step.
     pub(crate) fn placeholder(&self, run: RunId, step: &StepId, name: &str) -> String {
+        // Letters, digits and `_` only: it stands in headers, queries and JSON as it is.
+        format!("secret_{}", self.digits(b"stepcell secret placeholder", run, step, name.as_bytes()))
+    }
+
+    /// What names the n-th mail of a step, the same on every attempt. It tells nobody which run it was.
+    pub(crate) fn mail(&self, run: RunId, step: &StepId, number: u32) -> String {
+        self.digits(b"stepcell mail", run, step, &number.to_be_bytes())
+    }
+
+    fn digits(&self, purpose: &[u8], run: RunId, step: &StepId, what: &[u8]) -> String {
         // HMAC takes keys of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
-        mac.update(b"stepcell secret placeholder");
+        mac.update(purpose);
         mac.update(run.as_bytes());
         // A step id holds no NUL byte, so that no two pairs give the same text.
         mac.update(step.as_str().as_bytes());
         mac.update(&[0]);
-        mac.update(name.as_bytes());
+        mac.update(what);
         let digest = mac.finalize().into_bytes();
-        let digits: String = digest.iter().take(DIGITS / 2).map(|byte| format!("{byte:02x}")).collect();
-        // Letters, digits and `_` only: it stands in headers, queries and JSON as it is.
-        format!("secret_{digits}")
+        digest.iter().take(DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// What to swap where the config of this step holds the placeholder of a secret.

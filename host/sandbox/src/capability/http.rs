@@ -99,6 +99,18 @@ impl Host for Session {
     }
 }
 
+/// Drops what belongs to the host, and names the host where the step names nobody.
+pub(super) fn finish_headers(mut headers: HeaderMap) -> HeaderMap {
+    for name in HOST_OWNED {
+        headers.remove(name);
+    }
+    for name in HOST_OWNED_OLD {
+        headers.remove(name);
+    }
+    headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
+    headers
+}
+
 fn method(text: &str) -> Result<Method, String> {
     METHODS
         .iter()

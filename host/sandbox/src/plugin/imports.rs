@@ -7,9 +7,13 @@ use wasmtime::{Engine, component::Component};
 use super::Refusal;
 
 /// Packages that the host provides, with the versions it is compatible with.
-const KNOWN: [(&str, &str); 8] = [
+const KNOWN: [(&str, &str); 12] = [
     ("stepcell:step/", "0.1."),
     ("stepcell:http/", "0.1."),
+    ("stepcell:secrets/", "0.1."),
+    ("stepcell:email/", "0.1."),
+    ("stepcell:blobs/", "0.1."),
+    ("wasi:http/", "0.2."),
     ("wasi:io/", "0.2."),
     ("wasi:clocks/", "0.2."),
     ("wasi:random/", "0.2."),

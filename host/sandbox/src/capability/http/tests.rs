@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use stepcell_core::Limits;
 use stepcell_engine::runner::LimitsRequest;
 use tokio::runtime::Handle;
@@ -14,7 +12,6 @@ use crate::{
         tests::support::{PATIENCE, Server, text as answer},
     },
     limits::Effective,
-    vault::Vault,
 };
 
 fn access(rules: &[&str]) -> Session {
@@ -22,7 +19,7 @@ fn access(rules: &[&str]) -> Session {
     let grant = Grant { http: Some(http), ..Grant::default() };
     let access = Access::new("my_step".into(), Arc::new(grant));
     let connector = Connector::new(Options::default(), Handle::current());
-    let services = Services { connector, vault: Vault::new([7; 32], BTreeMap::new()) };
+    let services = Services { connector, ..Services::bare() };
     let limits = Effective::new(&Limits::default(), None, &LimitsRequest::default());
     let deadline = Instant::now() + PATIENCE;
     Session::new(Arc::new(services), Arc::new(access), Caller::none(), limits, deadline)
