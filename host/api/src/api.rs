@@ -13,6 +13,7 @@ use crate::{
     limits::{STREAMS_MAX, UPLOADS_MAX},
     problem::Problem,
     routes,
+    transfers::Transfers,
 };
 
 /// What an API is made of.
@@ -36,6 +37,8 @@ pub struct Api {
     pub(crate) closing: CancellationToken,
     /// One permit for each upload that is held in memory.
     pub(crate) uploads: Arc<Semaphore>,
+    /// Room for blobs on their way in or out.
+    pub(crate) transfers: Transfers,
     /// One permit for each event stream.
     pub(crate) streams: Arc<Semaphore>,
 }
@@ -51,6 +54,7 @@ impl Api {
             hosts: hosts.into(),
             closing: CancellationToken::new(),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            transfers: Transfers::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }
     }

@@ -11,6 +11,7 @@ mod problem;
 mod query;
 mod route;
 mod routes;
+mod transfers;
 mod server;
 
 pub use api::{Api, Options, router};

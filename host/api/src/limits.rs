@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stepcell_core::flow::MAX_FLOW_BYTES;
+use stepcell_engine::MAX_BLOB_BYTES;
 
 /// The largest body of `POST /runs`: the largest flow, and an input of the same size. Protects the host's memory:
 /// a parsed text takes many times its size.
@@ -20,6 +21,16 @@ pub const REASON_BYTES_MAX: usize = 1_000;
 
 /// Uploads of plugins that are held in memory at once; more wait for their turn.
 pub const UPLOADS_MAX: usize = 2;
+
+/// Bytes of blobs that are on their way in or out at once. Bounds the host's memory, since each is whole in it;
+/// more wait for their turn.
+pub const BLOB_BYTES_IN_TRANSFER_MAX: usize = 4 * MAX_BLOB_BYTES;
+
+/// How long a blob waits for its turn before the client is told to come back.
+pub const TRANSFER_WAIT: Duration = Duration::from_secs(20);
+
+/// Bytes of a blob that are handed to a connection at a time.
+pub const BLOB_CHUNK_BYTES: usize = 256 << 10;
 
 /// How long a client may take to send a body. Frees what a stalled client holds.
 pub const BODY_READ_TIME: Duration = Duration::from_secs(60);

@@ -121,10 +121,16 @@ impl From<Error> for Problem {
         let (code, hint) = (error.code(), error.hint());
         let status = match &error {
             Error::NoSuchRun(_) | Error::NoSuchStep { .. } => StatusCode::NOT_FOUND,
-            Error::Finished { .. } | Error::NotWaiting { .. } | Error::PluginGone { .. } => {
-                StatusCode::CONFLICT
+            Error::Finished { .. }
+            | Error::Unfinished { .. }
+            | Error::NotWaiting { .. }
+            | Error::PluginGone { .. } => StatusCode::CONFLICT,
+            Error::InvalidInput(_) | Error::BlobMissing(_) | Error::TooManyBlobs { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
             }
-            Error::InvalidInput(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            // It went between the look at the input and the run's first event.
+            Error::Store(stepcell_store::Error::BlobMissing { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::BlobTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Error::Store(stepcell_store::Error::Full) => StatusCode::INSUFFICIENT_STORAGE,
@@ -150,7 +156,7 @@ impl From<Error> for Problem {
         };
         let problem = Self::new(status, code, detail).with_hint(hint);
         match error {
-            Error::InvalidInput(errors) => problem.with_errors(errors),
+            Error::InvalidInput(errors) | Error::BlobMissing(errors) => problem.with_errors(errors),
             _ => problem,
         }
     }
@@ -218,10 +224,16 @@ mod tests {
         check(Error::NoSuchRun(run()), 404, "no_such_run");
         check(Error::NoSuchStep { run: run(), step: "x".to_owned() }, 404, "no_such_step");
         check(Error::Finished { run: run(), status: RunStatus::Failed }, 409, "run_finished");
+        check(Error::Unfinished { run: run(), status: RunStatus::Waiting }, 409, "run_unfinished");
         check(Error::InvalidInput(Vec::new()), 422, "invalid_input");
+        check(Error::BlobMissing(Vec::new()), 422, "blob_missing");
+        check(Error::TooManyBlobs { most: 1 }, 422, "too_many_blobs");
+        check(Error::BlobTooLarge { bytes: 1 }, 413, "blob_too_large");
         check(Error::Busy { active: 1 }, 429, "too_many_runs");
         check(Error::Stopping, 503, "stopping");
         check(Error::Store(stepcell_store::Error::Full), 507, "store_full");
+        let digest = stepcell_core::Digest::of(b"x");
+        check(Error::Store(stepcell_store::Error::BlobMissing { digest }), 422, "blob_missing");
     }
 
     #[test]

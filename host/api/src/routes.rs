@@ -1,5 +1,6 @@
 //! Every call there is, one file for each group.
 
+mod blobs;
 mod catalog;
 mod events;
 mod health;
@@ -17,6 +18,7 @@ pub(crate) fn all() -> Vec<Route> {
         submit::routes(),
         runs::routes(),
         events::routes(),
+        blobs::routes(),
         catalog::routes(),
         plugins::routes(),
         openapi::routes(),

@@ -3,6 +3,7 @@
 //! What needs a step to run is told as user stories in the workspace's `tests/`.
 
 mod answers;
+mod blobs;
 mod server;
 
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use http::{HeaderName, HeaderValue, Request, header::HOST};
 use serde_json::Value;
-use stepcell_core::{Catalog, Digest, Failure, Fault, Limits, catalog::Provider};
+use stepcell_core::{Catalog, Digest, Failure, Fault, Limits, RunId, StepId, catalog::Provider};
 use stepcell_engine::{Call, Completion, Engine, PluginInfo, Plugins, StepRunner};
-use stepcell_store::MemoryStore;
+use stepcell_store::{MemoryStore, SharedStore};
 use tower::ServiceExt;
 
 use crate::{Api, Options, router};
@@ -33,6 +34,10 @@ impl StepRunner for Empty {
 
     fn pinned(&self, _: Digest) -> BoxFuture<'static, Option<Arc<Provider>>> {
         ready(None).boxed()
+    }
+
+    fn placeholder(&self, _: RunId, _: &StepId, secret: &str) -> String {
+        unreachable!("no flow with a step is valid here, and yet there is `{secret}`")
     }
 
     fn run(&self, call: Call) -> BoxFuture<'static, Completion> {
@@ -65,8 +70,11 @@ impl Plugins for Empty {
 }
 
 async fn api() -> Api {
+    api_on(Arc::new(MemoryStore::default())).await
+}
+
+async fn api_on(store: SharedStore) -> Api {
     let runner = Arc::new(Empty);
-    let store = Arc::new(MemoryStore::default());
     let engine = Engine::start(stepcell_engine::Options::new(store, runner.clone())).await.unwrap();
     Api::new(Options { engine, plugins: runner.clone(), runner, hosts: Vec::new() })
 }
@@ -90,8 +98,13 @@ impl Answer {
     }
 }
 
-/// Sends one request, written as `METHOD PATH` and header lines `name: value`.
+/// Sends one request to a fresh host, see [`send`].
 async fn call(head: &str, body: impl Into<Body>) -> Answer {
+    send(&api().await, head, body).await
+}
+
+/// Sends one request, written as `METHOD PATH` and header lines `name: value`.
+async fn send(api: &Api, head: &str, body: impl Into<Body>) -> Answer {
     let mut lines = head.lines().map(str::trim);
     let (method, path) = lines.next().unwrap().split_once(' ').unwrap();
     let mut request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
@@ -100,7 +113,7 @@ async fn call(head: &str, body: impl Into<Body>) -> Answer {
         let (name, value) = line.split_once(": ").unwrap();
         request.headers_mut().insert(HeaderName::try_from(name).unwrap(), value.parse().unwrap());
     }
-    let response = router(api().await).oneshot(request).await.unwrap();
+    let response = router(api.clone()).oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     Answer { status: parts.status.as_u16(), headers: parts.headers, body }

@@ -3,7 +3,7 @@
 mod inner;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::Stream;
 use parking_lot::Mutex;
 use stepcell_core::{Budget, Digest, Event, Json, RunId, parse::Parsed, plan::Plan, problem::Problem};
@@ -19,10 +20,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Error, StepRunner,
+    Error, StepRunner, Upload, blobs,
     driver::Command,
     follow, load,
     prepared::{Cache, Prepared, used_types},
+    remove,
     timers::Timers,
     view::RunView,
 };
@@ -99,8 +101,6 @@ pub(crate) struct Inner {
     active: Mutex<HashMap<RunId, mpsc::UnboundedSender<Command>>>,
     /// Who wants to know when a run ends.
     waiters: Mutex<HashMap<RunId, Vec<oneshot::Sender<Ending>>>>,
-    /// Flow definitions that are blobs of the store already.
-    stored_flows: Mutex<HashSet<Digest>>,
     recovered: AtomicBool,
     /// Why the store takes no more writes until a restart.
     broken: Mutex<Option<stepcell_store::Error>>,
@@ -127,7 +127,6 @@ impl Engine {
             budget: options.budget,
             active: Mutex::default(),
             waiters: Mutex::default(),
-            stored_flows: Mutex::default(),
             recovered: AtomicBool::new(false),
             broken: Mutex::default(),
             revivals: Mutex::default(),
@@ -144,6 +143,8 @@ impl Engine {
         });
         let engine = inner.clone();
         inner.spawn(async move { crate::timers::serve(&engine).await });
+        let engine = inner.clone();
+        inner.spawn(async move { remove::sweep(&engine).await });
         Ok(Self { inner })
     }
 
@@ -251,6 +252,27 @@ impl Engine {
                 _ => Err(self.inner.broken.lock().clone().map_or(Error::Stopping, Error::Store)),
             },
         }
+    }
+
+    /// Removes a run that has ended, with its events and every blob that nothing else holds.
+    pub async fn remove(&self, run: RunId) -> Result<(), Error> {
+        remove::run(&self.inner, run).await
+    }
+
+    /// Keeps bytes of at most [`MAX_BLOB_BYTES`](crate::MAX_BLOB_BYTES) for [`UPLOAD_KEPT`](crate::UPLOAD_KEPT),
+    /// and longer where runs refer to them.
+    pub async fn put_blob(&self, bytes: Bytes) -> Result<Upload, Error> {
+        blobs::upload(&self.inner, bytes).await
+    }
+
+    /// The bytes of a blob, `None` for no such blob.
+    pub async fn blob(&self, digest: Digest) -> Result<Option<Bytes>, Error> {
+        Ok(self.inner.store.blob(digest).await?)
+    }
+
+    /// Whether there is such a blob. Reads none of its bytes.
+    pub async fn has_blob(&self, digest: Digest) -> Result<bool, Error> {
+        Ok(self.inner.store.has_blob(digest).await?)
     }
 
     /// Figures since the start.

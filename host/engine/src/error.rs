@@ -15,6 +15,16 @@ pub enum Error {
     NotWaiting { run: RunId, step: StepId },
     #[error("the input does not fit the flow's input schema")]
     InvalidInput(Vec<Problem>),
+    /// The input names blobs that are not there.
+    #[error("the input names a blob that is not there")]
+    BlobMissing(Vec<Problem>),
+    #[error("the input names more than {most} blobs")]
+    TooManyBlobs { most: usize },
+    #[error("a blob of {bytes} bytes is over the limit of {most}", most = crate::MAX_BLOB_BYTES)]
+    BlobTooLarge { bytes: usize },
+    /// The run goes on, so that it can not be removed.
+    #[error("run `{run}` is {status}: only a run that has ended can be removed")]
+    Unfinished { run: RunId, status: RunStatus },
     /// As many runs are being driven as the host admits at once.
     #[error("{active} runs are active, as many as this host drives at once")]
     Busy { active: usize },
@@ -39,6 +49,10 @@ impl Error {
             Self::Finished { .. } => "run_finished",
             Self::NotWaiting { .. } => "not_waiting",
             Self::InvalidInput(_) => "invalid_input",
+            Self::BlobMissing(_) => "blob_missing",
+            Self::TooManyBlobs { .. } => "too_many_blobs",
+            Self::BlobTooLarge { .. } => "blob_too_large",
+            Self::Unfinished { .. } => "run_unfinished",
             Self::Busy { .. } => "too_many_runs",
             Self::Store(error) => error.code(),
             Self::Damaged { .. } => "run_damaged",
@@ -51,6 +65,8 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoSuchRun(_) => Some("`GET /api/v1/runs` lists the runs".to_owned()),
+            Self::TooManyBlobs { .. } => Some("send the list of them as a blob of its own".to_owned()),
+            Self::Unfinished { run, .. } => Some(format!("`POST /api/v1/runs/{run}/cancel` ends it")),
             Self::Busy { .. } => Some("try again when some of them have ended".to_owned()),
             Self::PluginGone { .. } => {
                 Some("put the same file back into a plugin folder and submit the flow again".to_owned())

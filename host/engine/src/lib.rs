@@ -13,15 +13,16 @@ mod backoff;
 mod context;
 mod payload;
 mod blobs;
+mod remove;
 mod timers;
 mod follow;
 pub mod view;
 
-pub use blobs::MAX_BLOB_BYTES;
+pub use blobs::{MAX_BLOB_BYTES, UPLOAD_KEPT, Upload};
 pub use engine::{Counts, DEFAULT_MAX_ACTIVE_RUNS, Engine, Options, Submit};
 pub use error::Error;
-pub use prepared::Prepared;
 pub use meter::{Meter, Resource};
+pub use prepared::Prepared;
 pub use runner::{
     Blobs, Call, Completion, Entry, LimitsRequest, Outcome, PluginInfo, PluginState, Plugins, StepRunner,
 };

@@ -2,15 +2,16 @@
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use stepcell_core::{Digest, Json, event::Payload};
-use stepcell_store::{Error, Store};
+use stepcell_core::{Digest, Json, RunId, event::Payload};
+use stepcell_store::{Error, Hold, Store};
 
-/// Keeps an output: in the log itself, or whole as a blob with what cells may see of it.
+/// Keeps an output of a run: in the log itself, or whole as a blob of the run with what cells may see of it.
 ///
 /// `context_fields` names the keys of the output that stay visible. A field that is too big by itself becomes
 /// a reference as well.
 pub(crate) async fn keep(
     store: &dyn Store,
+    run: RunId,
     output: Json,
     max_bytes: u64,
     context_fields: &[String],
@@ -19,7 +20,8 @@ pub(crate) async fn keep(
     if bytes <= max_bytes {
         return Ok(Payload::Value(output));
     }
-    let digest = store.put_blob(Bytes::copy_from_slice(output.text().as_bytes())).await?;
+    let whole = Bytes::copy_from_slice(output.text().as_bytes());
+    let digest = store.put_blob(whole, Hold::Run(run)).await?.digest;
     let fields = visible_fields(&output, context_fields, max_bytes, digest, bytes);
     Ok(Payload::Blob { digest, bytes, fields })
 }

@@ -6,9 +6,10 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use stepcell_core::{
-    Catalog, Digest, Json, StepId, StepType,
+    Catalog, Digest, StepId, StepType,
     grant::Grant,
     plan::{Plan, PlannedStep},
     schema::Schema,
@@ -22,7 +23,7 @@ pub struct Prepared {
     /// The config schema of each pinned plugin, compiled.
     pub(crate) schemas: HashMap<Digest, Schema>,
     /// The definition as JSON text: the blob that a run's first event names.
-    pub(crate) source: Json,
+    pub(crate) source: Bytes,
     pub(crate) outline: Arc<Outline>,
     /// How far the flow and each step narrow what is granted, by the position of the step.
     pub(crate) narrowings: Vec<Vec<Arc<Grant>>>,
@@ -40,7 +41,7 @@ impl Prepared {
                 schemas.insert(provider.digest, schema);
             }
         }
-        let source = Json::from(plan.flow.source.clone());
+        let source = Bytes::from(plan.flow.source.to_string());
         let outline = plan.flow.steps.values().map(|step| (step.id.clone(), step.kind.clone())).collect();
         let narrowings = narrowings(&plan);
         Self { plan, types, schemas, source, outline: Arc::new(outline), narrowings }

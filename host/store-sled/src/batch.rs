@@ -2,20 +2,29 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use bytes::Bytes;
+use jiff::Timestamp;
 use sled::{IVec, Tree};
 use stepcell_core::{Digest, RunId};
-use stepcell_store::{Error, RunSummary, Timer};
+use stepcell_store::{BlobRef, Error, Hold, RunSummary, Timer};
 use tokio::sync::oneshot;
 
 use crate::{
     error,
     files::Files,
+    holds::{self, Holds},
     keys,
     parts::{self, Encoded},
     reader,
     view::{Known, Overlay, View},
     write::{AppendWrite, Body, Change, Write},
 };
+
+/// Rows of events that are cleared away at a time. With [`HOLDS_PER_CLEAR`], keeps a batch as small as
+/// [`Write::log_bytes`] says.
+const EVENTS_PER_CLEAR: usize = 1024;
+/// Holds that end at a time; each may take a blob of up to 17 rows with it.
+const HOLDS_PER_CLEAR: usize = 32;
 
 /// What a batch is checked against. The tree holds nothing that is not synced while a batch is being made.
 pub(crate) struct Base<'a> {
@@ -29,9 +38,10 @@ pub(crate) struct Base<'a> {
 pub(crate) struct Batch {
     changes: sled::Batch,
     changed: bool,
-    /// The runs that it writes to, as it leaves them.
-    runs: HashMap<RunId, RunSummary>,
+    /// The runs that it writes to, as it leaves them; `None` for one that it removes.
+    runs: HashMap<RunId, Option<RunSummary>>,
     timers: BTreeMap<Timer, TimerState>,
+    holds: Holds,
     overlay: Overlay,
     answers: Vec<Answer>,
 }
@@ -45,15 +55,35 @@ struct TimerState {
 
 /// Given after the sync, refusals as well: they may rest on writes of the same batch.
 pub(crate) struct Answer {
-    done: oneshot::Sender<Result<(), Error>>,
-    result: Result<(), Error>,
+    done: oneshot::Sender<Result<bool, Error>>,
+    result: Result<bool, Error>,
 }
 
 impl Batch {
+    /// What a write adds to the log, about, with the bytes that it brings for blobs which are not there.
+    pub(crate) fn log_bytes(&mut self, write: &Write, base: &Base<'_>) -> Result<usize, Error> {
+        let mut sum = write.log_bytes();
+        if let Body::Append(append) = &write.body {
+            for BlobRef { digest, bytes } in &append.blobs {
+                let Some(bytes) = bytes.as_ref().filter(|bytes| !parts::is_large(bytes.len())) else {
+                    continue;
+                };
+                if !self.holds.has(*digest, base.tree)? {
+                    sum += bytes.len();
+                }
+            }
+        }
+        Ok(sum)
+    }
+
     pub(crate) fn add(&mut self, write: Write, base: &Base<'_>) {
         let result = match write.body {
-            Body::Append(append) => self.append(*append, base),
-            Body::Blob { digest, bytes } => self.blob(digest, bytes, base),
+            Body::Append(append) => self.append(*append, base).map(|()| true),
+            Body::Blob { digest, bytes, hold } => self.blob(digest, bytes, hold, base),
+            Body::Remove(run) => self.remove(run, base),
+            Body::Clear(run) => self.clear(run, base),
+            Body::Expire(now) => self.expire(now, base),
+            Body::Orphans(timers) => self.orphans(timers, base).map(|()| true),
         };
         self.answers.push(Answer { done: write.done, result });
     }
@@ -78,8 +108,10 @@ impl Batch {
                 _ => false,
             };
         }
+        let holds::Sealed { new, files } = self.holds.seal(&mut self.changes);
+        self.overlay.blobs.extend(new);
         self.changes.insert(keys::COMMITS, &commit.to_be_bytes());
-        Sealed { changes: self.changes, overlay: self.overlay, runs: self.runs, answers: self.answers }
+        Sealed { changes: self.changes, overlay: self.overlay, runs: self.runs, files, answers: self.answers }
     }
 
     /// Answers all: those that were refused with why, the others with `result`.
@@ -89,23 +121,49 @@ impl Batch {
 
     fn append(&mut self, append: AppendWrite, base: &Base<'_>) -> Result<(), Error> {
         let run = append.run;
-        let before = match self.runs.get(&run) {
-            Some(summary) => Some(summary.clone()),
-            None => committed(run, base)?,
-        };
+        let before = self.summary(run, base)?;
         append.fits(before.as_ref().map_or(0, |summary| summary.seq))?;
         // All that can fail comes before the first change: an append is applied whole or not at all.
         let timers = self.changed_timers(append.timers, base)?;
-        self.put_parts(append.events, base, |part| {
+        let brought = self.check_blobs(run, &append.blobs, base)?;
+        let file = self.put_parts(append.events, run, base, |part| {
             IVec::from(keys::events(run, append.summary.seq, part).as_slice())
         })?;
-        self.reindex(run, before.as_ref(), &append.summary);
+        for (digest, bytes) in brought {
+            self.put_rows(parts::rows(&bytes), |part| IVec::from(keys::blob(digest, part).as_slice()));
+        }
+        for digest in append.blobs.iter().map(|blob| blob.digest).chain(file) {
+            self.holds.hold(digest, Hold::Run(run));
+        }
+        self.reindex(run, before.as_ref(), Some(&append.summary));
         self.changes.insert(&keys::run(run), append.encoded_summary);
         self.timers.extend(timers);
         self.overlay.runs.entry(run).or_insert(before);
-        self.runs.insert(run, append.summary);
+        self.runs.insert(run, Some(append.summary));
         self.changed = true;
         Ok(())
+    }
+
+    /// Looks up what an append refers to; gives the small blobs among it that are not there, with their bytes.
+    fn check_blobs(
+        &mut self,
+        run: RunId,
+        blobs: &[BlobRef],
+        base: &Base<'_>,
+    ) -> Result<Vec<(Digest, Bytes)>, Error> {
+        let mut brought = Vec::new();
+        for BlobRef { digest, bytes } in blobs {
+            self.holds.look_up(*digest, Hold::Run(run), base.tree)?;
+            if self.holds.has(*digest, base.tree)? {
+                continue;
+            }
+            match bytes {
+                None => return Err(Error::BlobMissing { digest: *digest }),
+                Some(bytes) if parts::is_large(bytes.len()) => base.files.put(*digest, bytes)?,
+                Some(bytes) => brought.push((*digest, bytes.clone())),
+            }
+        }
+        Ok(brought)
     }
 
     fn changed_timers(
@@ -126,42 +184,157 @@ impl Batch {
         looked_up.collect()
     }
 
-    fn blob(&mut self, digest: Digest, bytes: Encoded, base: &Base<'_>) -> Result<(), Error> {
-        let there =
-            base.tree.contains_key(keys::blob(digest, 0)).map_err(|e| error::sled("look up a blob", e))?;
-        if there || !self.overlay.blobs.insert(digest) {
-            return Ok(());
+    fn blob(
+        &mut self,
+        digest: Digest,
+        bytes: Option<Encoded>,
+        hold: Hold,
+        base: &Base<'_>,
+    ) -> Result<bool, Error> {
+        self.holds.look_up(digest, hold, base.tree)?;
+        let early = match hold {
+            Hold::Run(run) if self.summary(run, base)?.is_none() => Some(run),
+            _ => None,
+        };
+        let is_new = !self.holds.has(digest, base.tree)?;
+        if is_new {
+            match bytes {
+                Some(Encoded::Parts(rows)) => {
+                    self.put_rows(rows, |part| IVec::from(keys::blob(digest, part).as_slice()));
+                }
+                // Its file may have gone with its last holder since it was written.
+                _ if !base.files.has(digest) => return Err(Error::BlobMissing { digest }),
+                _ => {}
+            }
         }
-        self.put_parts(bytes, base, |part| IVec::from(keys::blob(digest, part).as_slice()))?;
+        if self.holds.hold(digest, hold) {
+            self.changed = true;
+            // A run that never gets to the disk is found by this at the next start.
+            if let Some(run) = early {
+                self.changes.insert(&keys::early(run), &[]);
+            }
+        }
+        Ok(is_new)
+    }
+
+    /// Takes a run out of sight. What it had is cleared away later, bit by bit: it may be more than a batch takes,
+    /// and until the sync it can still be read.
+    fn remove(&mut self, run: RunId, base: &Base<'_>) -> Result<bool, Error> {
+        let Some(before) = self.summary(run, base)? else { return Ok(false) };
+        if !before.status.is_final() {
+            return Err(Error::Unfinished { run, status: before.status });
+        }
+        self.reindex(run, Some(&before), None);
+        self.changes.remove(&keys::run(run));
+        self.changes.insert(&keys::removed(run), &[]);
+        self.overlay.runs.entry(run).or_insert(Some(before));
+        self.runs.insert(run, None);
         self.changed = true;
+        Ok(true)
+    }
+
+    fn clear(&mut self, run: RunId, base: &Base<'_>) -> Result<bool, Error> {
+        if self.summary(run, base)?.is_none() {
+            let events = base.tree.range(keys::events(run, 0, 0)..=keys::events(run, u64::MAX, u16::MAX));
+            let events = keys_of(events.keys().take(EVENTS_PER_CLEAR))?;
+            let held =
+                keys_of(base.tree.scan_prefix(keys::all_of_run(run)).keys().take(HOLDS_PER_CLEAR + 1))?;
+            let more = events.len() == EVENTS_PER_CLEAR || held.len() > HOLDS_PER_CLEAR;
+            for digest in held.iter().take(HOLDS_PER_CLEAR).filter_map(|key| keys::held_digest(key)) {
+                self.holds.look_up_end(digest, Hold::Run(run), base.tree)?;
+                self.holds.release(digest, Hold::Run(run));
+            }
+            events.into_iter().for_each(|key| self.changes.remove(key));
+            self.changed = true;
+            if more {
+                return Ok(true);
+            }
+        }
+        for key in [keys::removed(run), keys::early(run)] {
+            if base.tree.contains_key(key).map_err(|e| error::sled("look up a removed run", e))? {
+                self.changes.remove(&key);
+                self.changed = true;
+            }
+        }
+        Ok(false)
+    }
+
+    fn expire(&mut self, now: Timestamp, base: &Base<'_>) -> Result<bool, Error> {
+        let (first, last) = keys::over_at(now);
+        let over = base.tree.range(first.as_slice()..=last.as_slice());
+        let over = keys_of(over.keys().take(HOLDS_PER_CLEAR + 1))?;
+        for key in over.iter().take(HOLDS_PER_CLEAR) {
+            if let Some((until, digest)) = keys::read_until(key) {
+                self.holds.look_up_end(digest, Hold::Until(until), base.tree)?;
+                self.holds.release(digest, Hold::Until(now));
+            }
+            self.changes.remove(key);
+            self.changed = true;
+        }
+        Ok(over.len() > HOLDS_PER_CLEAR)
+    }
+
+    fn orphans(&mut self, timers: Vec<Timer>, base: &Base<'_>) -> Result<(), Error> {
+        for timer in timers {
+            if self.summary(timer.run, base)?.is_none() {
+                let changes = self.changed_timers(vec![(timer, Change::Clear)], base)?;
+                self.timers.extend(changes);
+                self.changed = true;
+            }
+        }
         Ok(())
     }
 
-    fn put_parts(&mut self, what: Encoded, base: &Base<'_>, key: impl Fn(u16) -> IVec) -> Result<(), Error> {
+    /// A run, as far as the batch has come.
+    fn summary(&self, run: RunId, base: &Base<'_>) -> Result<Option<RunSummary>, Error> {
+        match self.runs.get(&run) {
+            Some(summary) => Ok(summary.clone()),
+            None => committed(run, base),
+        }
+    }
+
+    /// Puts what an append wrote; gives the digest of its file, where it is too large for the tree. The run is to
+    /// hold that.
+    fn put_parts(
+        &mut self,
+        what: Encoded,
+        run: RunId,
+        base: &Base<'_>,
+        key: impl Fn(u16) -> IVec,
+    ) -> Result<Option<Digest>, Error> {
         match what {
-            Encoded::Parts(parts) => {
-                for (number, part) in (0..).zip(parts) {
-                    self.changes.insert(key(number), part);
-                }
+            Encoded::Parts(rows) => {
+                self.put_rows(rows, key);
+                Ok(None)
             }
             Encoded::Large(bytes) => {
                 let digest = Digest::of(&bytes);
+                self.holds.look_up(digest, Hold::Run(run), base.tree)?;
                 base.files.put(digest, &bytes)?;
                 self.changes.insert(key(0), parts::in_file(digest));
+                Ok(Some(digest))
             }
         }
-        Ok(())
+    }
+
+    fn put_rows(&mut self, rows: Vec<IVec>, key: impl Fn(u16) -> IVec) {
+        for (number, row) in (0..).zip(rows) {
+            self.changes.insert(key(number), row);
+        }
     }
 
     /// Moves the run within the listings. Most appends change neither its flow nor its status.
-    fn reindex(&mut self, run: RunId, before: Option<&RunSummary>, now: &RunSummary) {
-        if before.is_some_and(|before| before.status == now.status && before.flow == now.flow) {
+    fn reindex(&mut self, run: RunId, before: Option<&RunSummary>, now: Option<&RunSummary>) {
+        if let (Some(before), Some(now)) = (before, now)
+            && before.status == now.status
+            && before.flow == now.flow
+        {
             return;
         }
         for key in before.iter().flat_map(|before| keys::index_of(run, before)) {
             self.changes.remove(key);
         }
-        for key in keys::index_of(run, now) {
+        for key in now.iter().flat_map(|now| keys::index_of(run, now)) {
             self.changes.insert(key, &[]);
         }
     }
@@ -171,8 +344,10 @@ impl Batch {
 pub(crate) struct Sealed {
     pub(crate) changes: sled::Batch,
     pub(crate) overlay: Overlay,
-    /// What it leaves the runs like.
-    pub(crate) runs: HashMap<RunId, RunSummary>,
+    /// What it leaves the runs like; `None` for one that it removes.
+    pub(crate) runs: HashMap<RunId, Option<RunSummary>>,
+    /// Blobs whose files are to be removed after the sync.
+    pub(crate) files: Vec<Digest>,
     pub(crate) answers: Vec<Answer>,
 }
 
@@ -180,8 +355,13 @@ pub(crate) struct Sealed {
 pub(crate) fn answer(answers: Vec<Answer>, result: &Result<(), Error>) {
     for answer in answers {
         // A writer who did not wait is gone.
-        let _ = answer.done.send(answer.result.and_then(|()| result.clone()));
+        let _ = answer.done.send(answer.result.and_then(|done| result.clone().map(|()| done)));
     }
+}
+
+fn keys_of(keys: impl Iterator<Item = sled::Result<IVec>>) -> Result<Vec<IVec>, Error> {
+    let keys: sled::Result<Vec<IVec>> = keys.collect();
+    keys.map_err(|e| error::sled("read what is to be removed", e))
 }
 
 /// The summary of a run that the batch has not touched.

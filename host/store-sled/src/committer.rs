@@ -2,8 +2,10 @@
 
 use std::{
     fs::File,
+    iter::Peekable,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    vec::IntoIter,
 };
 
 use sled::{Db, Tree};
@@ -28,6 +30,9 @@ use crate::{
 /// begun, and what the freed one held must have been synced in its new place by then.
 const BATCH_BYTES_MAX: usize = 256 << 10;
 
+/// Writes in the order in which they came.
+type Waiting = Peekable<IntoIter<Write>>;
+
 /// Takes what waits, syncs it, and answers.
 pub(crate) struct Committer {
     pub(crate) db: Db,
@@ -51,33 +56,36 @@ impl Committer {
         while let Some(writes) = queue.take() {
             let mut writes = writes.into_iter().peekable();
             while writes.peek().is_some() {
-                let mut bytes = 0;
-                let next = std::iter::from_fn(|| {
-                    let write =
-                        writes.next_if(|write| bytes == 0 || bytes + write.log_bytes() <= BATCH_BYTES_MAX)?;
-                    bytes += write.log_bytes();
-                    Some(write)
-                });
-                let next = next.collect();
                 // sled asserts its state. Writers of a batch that panics are told so by the loss of their channel.
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.commit(next))) {
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.commit_some(&mut writes))) {
                     self.fail(error::panic_text(&*panic));
                 }
             }
         }
     }
 
-    fn commit(&mut self, writes: Vec<Write>) {
-        if let Err(error) = self.writable(&writes) {
-            for write in writes {
-                // A writer who did not wait is gone.
-                let _ = write.done.send(Err(error.clone()));
-            }
-            return;
+    /// Commits as many writes as one batch takes.
+    fn commit_some(&mut self, writes: &mut Waiting) {
+        if let Some(reason) = &self.failed {
+            return refuse(writes, &Error::Failed { reason: reason.clone() });
         }
         let mut batch = Batch::default();
         let base = Base { tree: &self.tree, view: &self.view, files: &self.files };
-        for write in writes {
+        let (mut next, mut bytes) = (Vec::new(), 0);
+        while let Some(write) = writes.next_if(|write| {
+            // A look-up that fails now fails again when the write is made, and is answered then.
+            let adds = batch.log_bytes(write, &base).unwrap_or(BATCH_BYTES_MAX);
+            let fits = bytes == 0 || bytes + adds <= BATCH_BYTES_MAX;
+            bytes += if fits { adds } else { 0 };
+            fits
+        }) {
+            next.push(write);
+        }
+        let memory_bytes: usize = next.iter().map(Write::memory_bytes).sum();
+        if let Err(error) = self.disk.check_room(&self.log, bytes.max(memory_bytes)) {
+            return refuse(next, &error);
+        }
+        for write in next {
             batch.add(write, &base);
         }
         if !batch.is_changed() {
@@ -86,27 +94,22 @@ impl Committer {
         self.persist(batch.seal(self.commits + 1));
     }
 
-    /// Fails where a write is not even to be tried.
-    fn writable(&self, writes: &[Write]) -> Result<(), Error> {
-        if let Some(reason) = &self.failed {
-            return Err(Error::Failed { reason: reason.clone() });
-        }
-        self.disk.check_room(&self.log, writes.iter().map(Write::memory_bytes).sum())
-    }
-
     /// Applies and syncs a batch; then shows it, tells of it and answers, in this order.
     fn persist(&mut self, sealed: Sealed) {
-        let Sealed { changes, overlay, runs, answers } = sealed;
+        let Sealed { changes, overlay, runs, files, answers } = sealed;
         self.view.begin(overlay);
         match self.sync(changes) {
             Ok(()) => {
                 self.commits += 1;
-                let ids: Vec<RunId> = runs.keys().copied().collect();
+                let written = runs.iter().filter(|(_, summary)| summary.is_some());
+                let ids: Vec<RunId> = written.map(|(run, _)| *run).collect();
                 self.view.end(runs);
                 for run in ids {
                     // Nobody listening is no error.
                     let _ = self.news.send(run);
                 }
+                // Before anybody may put them again, so that none is removed that is held again.
+                self.files.remove(&files);
                 batch::answer(answers, &Ok(()));
             }
             Err(error) => {
@@ -136,5 +139,12 @@ impl Committer {
             tracing::warn!(%error, "the commit mark could not be written");
         }
         Ok(())
+    }
+}
+
+fn refuse(writes: impl IntoIterator<Item = Write>, error: &Error) {
+    for write in writes {
+        // A writer who did not wait is gone.
+        let _ = write.done.send(Err(error.clone()));
     }
 }

@@ -28,8 +28,7 @@ pub(crate) struct Files {
     disk: Disk,
     /// Keeps apart what two threads write of the same digest.
     writers: AtomicU64,
-    /// A sync of the folder has failed, so that the next one may succeed without having synced what that one
-    /// did not.
+    /// A sync of the folder has failed: no more files are taken.
     failed: AtomicBool,
 }
 
@@ -64,10 +63,38 @@ impl Files {
                 return Err(error::io("write a blob", &e));
             }
         }
-        self.disk.sync_file(&self.handle).map_err(|e| {
-            self.failed.store(true, Ordering::Release);
-            error::io("sync the folder of blobs", &e)
-        })
+        self.sync_folder().map_err(|e| error::io("sync the folder of blobs", &e))
+    }
+
+    /// Whether there is such a file.
+    pub(crate) fn has(&self, digest: Digest) -> bool {
+        self.dir.metadata(digest.to_string()).is_ok_and(|file| file.is_file())
+    }
+
+    /// Removes files that nobody is to read any more. One that stays is removed at the next start.
+    pub(crate) fn remove(&self, digests: &[Digest]) {
+        if digests.is_empty() {
+            return;
+        }
+        for digest in digests {
+            if let Err(error) = self.dir.remove_file(digest.to_string())
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(%digest, %error, "the file of a blob could not be removed");
+            }
+        }
+        if let Err(error) = self.sync_folder() {
+            tracing::warn!(%error, "the folder of blobs could not be synced");
+        }
+    }
+
+    /// The digests of all files.
+    pub(crate) fn all(&self) -> io::Result<Vec<Digest>> {
+        let mut digests = Vec::new();
+        for entry in self.dir.entries()? {
+            digests.extend(entry?.file_name().to_str().and_then(|name| name.parse::<Digest>().ok()));
+        }
+        Ok(digests)
     }
 
     /// The bytes of a file, `None` for no such file. Blocks.
@@ -83,6 +110,11 @@ impl Files {
         file.read_to_end(&mut bytes).map_err(fail)?;
         check(digest, &bytes)?;
         Ok(Some(Bytes::from(bytes)))
+    }
+
+    /// After a failure the next one may succeed without having synced what this one did not.
+    fn sync_folder(&self) -> io::Result<()> {
+        self.disk.sync_file(&self.handle).inspect_err(|_| self.failed.store(true, Ordering::Release))
     }
 
     fn write(&self, unfinished: &str, name: &str, bytes: &[u8]) -> io::Result<()> {

@@ -9,9 +9,16 @@
 //! | `c` flow, status, run | |
 //! | `t` due, run, step | the step's id |
 //! | `b` digest, part | a small blob, see `parts` |
+//! | `o` run, digest | the run holds the blob |
+//! | `n` digest | how many runs hold the blob |
+//! | `u` digest | until when the blob is held without a run |
+//! | `w` until, digest | the same, by time |
+//! | `x` run | the run was removed, and not all that it had is cleared away |
+//! | `y` run | the run held a blob before there was a run |
 //! | `m` name | facts about the store: layout version, number of the last commit |
 //!
-//! Numbers are big-endian, so that keys sort as what they stand for. A name of any length, a flow's or a step's,
+//! A blob is there as long as it has an `n` or a `u`; a large one, and the events of an append that are large, have
+//! a file. Numbers are big-endian, so that keys sort as what they stand for. A name of any length, a flow's or a step's,
 //! goes in as half of its digest: sled keeps up to 256 keys in one index page, and a page must stay small (see
 //! [`VALUE_MAX`](crate::parts::VALUE_MAX)). Other first letters are free for what comes later.
 
@@ -20,7 +27,7 @@ use stepcell_core::{Digest, RunId, StepId};
 use stepcell_store::{Query, RunStatus, RunSummary};
 
 /// The version of this layout, kept under [`LAYOUT`].
-pub(crate) const LAYOUT_VERSION: u8 = 1;
+pub(crate) const LAYOUT_VERSION: u8 = 2;
 pub(crate) const LAYOUT: &[u8] = b"mlayout";
 /// How many commits there were.
 pub(crate) const COMMITS: &[u8] = b"mcommits";
@@ -32,8 +39,15 @@ const BY_FLOW: u8 = b'f';
 const BY_FLOW_AND_STATUS: u8 = b'c';
 const TIMER: u8 = b't';
 const BLOB: u8 = b'b';
+const OF_RUN: u8 = b'o';
+const HOLDERS: u8 = b'n';
+const UNTIL: u8 = b'u';
+const BY_UNTIL: u8 = b'w';
+const REMOVED: u8 = b'x';
+const EARLY: u8 = b'y';
 
 const RUN_BYTES: usize = 16;
+const DIGEST_BYTES: usize = 32;
 const HALF_DIGEST_BYTES: usize = 16;
 
 /// Part `part` of the append whose last event is `last`.
@@ -44,9 +58,7 @@ pub(crate) fn events(run: RunId, last: u64, part: u16) -> [u8; 27] {
 }
 
 pub(crate) fn run(run: RunId) -> [u8; 17] {
-    let mut key = Key::new(RUN);
-    key.put(run.as_bytes());
-    key.done()
+    run_key(RUN, run)
 }
 
 /// Part `part` of a blob.
@@ -55,6 +67,74 @@ pub(crate) fn blob(digest: Digest, part: u16) -> [u8; 35] {
     key.put(digest.as_bytes()).put(&part.to_be_bytes());
     key.done()
 }
+
+/// That a run holds a blob.
+pub(crate) fn of_run(run: RunId, digest: Digest) -> [u8; 49] {
+    let mut key = Key::new(OF_RUN);
+    key.put(run.as_bytes()).put(digest.as_bytes());
+    key.done()
+}
+
+/// What the keys of all holds of a run start with; the digest follows.
+pub(crate) fn all_of_run(run: RunId) -> [u8; 17] {
+    run_key(OF_RUN, run)
+}
+
+/// The digest that a key of a hold ends with.
+pub(crate) fn held_digest(key: &[u8]) -> Option<Digest> {
+    key.last_chunk::<DIGEST_BYTES>().map(|digest| Digest::from_bytes(*digest))
+}
+
+/// How many runs hold a blob.
+pub(crate) fn holders(digest: Digest) -> [u8; 33] {
+    digest_key(HOLDERS, digest)
+}
+
+/// Until when a blob is held without a run.
+pub(crate) fn until(digest: Digest) -> [u8; 33] {
+    digest_key(UNTIL, digest)
+}
+
+/// What is kept there; read by [`read_instant`].
+pub(crate) fn instant(at: Timestamp) -> [u8; 16] {
+    due_bytes(at)
+}
+
+pub(crate) fn read_instant(bytes: &[u8]) -> Option<Timestamp> {
+    let nanos = u128::from_be_bytes(bytes.try_into().ok()?) ^ SIGN;
+    Timestamp::from_nanosecond(nanos.cast_signed()).ok()
+}
+
+pub(crate) fn by_until(until: Timestamp, digest: Digest) -> [u8; 49] {
+    let mut key = Key::new(BY_UNTIL);
+    key.put(&due_bytes(until)).put(digest.as_bytes());
+    key.done()
+}
+
+/// The keys of all blobs that are held until `now` at the latest, as the ends of a range that has both.
+pub(crate) fn over_at(now: Timestamp) -> ([u8; 1], [u8; 49]) {
+    ([BY_UNTIL], by_until(now, Digest::from_bytes([u8::MAX; DIGEST_BYTES])))
+}
+
+/// Until when the blob of this key is held, and which it is.
+pub(crate) fn read_until(key: &[u8]) -> Option<(Timestamp, Digest)> {
+    let (until, digest) = key.strip_prefix(&[BY_UNTIL])?.split_at_checked(16)?;
+    Some((read_instant(until)?, held_digest(digest)?))
+}
+
+/// That a run was removed.
+pub(crate) fn removed(run: RunId) -> [u8; 17] {
+    run_key(REMOVED, run)
+}
+
+/// That a run which is not there holds a blob.
+pub(crate) fn early(run: RunId) -> [u8; 17] {
+    run_key(EARLY, run)
+}
+
+/// What the keys of [`removed`] and of [`early`] start with.
+pub(crate) const ALL_REMOVED: [u8; 1] = [REMOVED];
+pub(crate) const ALL_EARLY: [u8; 1] = [EARLY];
 
 pub(crate) fn timer(due: Timestamp, run: RunId, step: &StepId) -> [u8; 49] {
     let mut key = Key::new(TIMER);
@@ -73,8 +153,7 @@ pub(crate) fn timers_until(now: Timestamp) -> ([u8; 1], [u8; 49]) {
 pub(crate) fn read_timer(key: &[u8]) -> Option<(Timestamp, RunId)> {
     let (due, rest) = key.strip_prefix(&[TIMER])?.split_first_chunk::<16>()?;
     let (run, _) = rest.split_first_chunk::<RUN_BYTES>()?;
-    let due = (u128::from_be_bytes(*due) ^ SIGN).cast_signed();
-    Some((Timestamp::from_nanosecond(due).ok()?, RunId::from_bytes(*run)))
+    Some((read_instant(due)?, RunId::from_bytes(*run)))
 }
 
 /// The run that an index key, of any kind, ends with.
@@ -119,6 +198,18 @@ const SIGN: u128 = 1 << 127;
 
 fn due_bytes(due: Timestamp) -> [u8; 16] {
     (due.as_nanosecond().cast_unsigned() ^ SIGN).to_be_bytes()
+}
+
+fn run_key(kind: u8, run: RunId) -> [u8; 17] {
+    let mut key = Key::new(kind);
+    key.put(run.as_bytes());
+    key.done()
+}
+
+fn digest_key(kind: u8, digest: Digest) -> [u8; 33] {
+    let mut key = Key::new(kind);
+    key.put(digest.as_bytes());
+    key.done()
 }
 
 fn half_digest(name: &str) -> [u8; HALF_DIGEST_BYTES] {

@@ -37,6 +37,7 @@ mod disk;
 mod error;
 mod files;
 mod folder;
+mod holds;
 mod keys;
 mod mark;
 mod parts;

@@ -70,9 +70,9 @@ pub(crate) fn encode<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Re
     })
 }
 
-/// Encodes bytes that are not large.
-pub(crate) fn encode_bytes(bytes: &[u8]) -> Encoded {
-    Encoded::Parts(cut(&mut [&[INLINE, 0, 0], bytes].concat()))
+/// The parts of bytes that are not large.
+pub(crate) fn rows(bytes: &[u8]) -> Vec<IVec> {
+    cut(&mut [&[INLINE, 0, 0], bytes].concat())
 }
 
 /// Whether so many bytes are kept in a file.

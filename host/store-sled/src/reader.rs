@@ -12,7 +12,7 @@ use stepcell_store::{Error, RunSummary};
 use crate::{
     error,
     files::{self, Files},
-    keys,
+    holds, keys,
     parts::{self, Head},
     view::{Known, View},
 };
@@ -35,7 +35,42 @@ impl Reader {
     }
 
     pub(crate) fn events(&self, run: RunId, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
-        let Some(summary) = summary_in(&self.tree, run)? else { return Ok(Vec::new()) };
+        match self.whole_events(run, after, limit) {
+            // The run was removed while this was reading.
+            Err(Error::Damaged { .. }) if self.summary(run)?.is_none() => Ok(Vec::new()),
+            events => events,
+        }
+    }
+
+    pub(crate) fn blob(&self, digest: Digest) -> Result<Option<Bytes>, Error> {
+        if !self.has_blob(digest)? {
+            return Ok(None);
+        }
+        match self.bytes(digest) {
+            // The blob was removed while this was reading.
+            Err(Error::Damaged { .. }) if !self.has_blob(digest)? => Ok(None),
+            bytes => bytes.map(Some),
+        }
+    }
+
+    pub(crate) fn has_blob(&self, digest: Digest) -> Result<bool, Error> {
+        let found = holds::has(&self.tree, digest)?;
+        Ok(found && !self.view.overlay().blobs.contains(&digest))
+    }
+
+    fn bytes(&self, digest: Digest) -> Result<Bytes, Error> {
+        let what = || format!("blob `{digest}`");
+        let mut rows = self.tree.range(keys::blob(digest, 0)..=keys::blob(digest, u16::MAX));
+        match self.whole(&mut rows, what)? {
+            Some(bytes) => files::check(digest, &bytes).map(|()| bytes),
+            None => self.files.get(digest)?.ok_or_else(|| error::damaged(what(), &"its file is missing")),
+        }
+    }
+
+    fn whole_events(&self, run: RunId, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
+        let before = || self.view.overlay().runs.get(&run).cloned().flatten();
+        // A removal that is not synced has taken the summary away, and nothing else.
+        let Some(summary) = summary_in(&self.tree, run)?.or_else(before) else { return Ok(Vec::new()) };
         let mut events = self.stored_events(run, after, limit)?;
         // Read before the events were, so that they are there up to this one at least.
         let last = events.last().map_or(after, |event| event.seq);
@@ -48,17 +83,6 @@ impl Reader {
             events.retain(|event| event.seq <= synced);
         }
         Ok(events)
-    }
-
-    pub(crate) fn blob(&self, digest: Digest) -> Result<Option<Bytes>, Error> {
-        let mut rows = self.tree.range(keys::blob(digest, 0)..=keys::blob(digest, u16::MAX));
-        let found = self.whole(&mut rows, || format!("blob `{digest}`"))?;
-        let Some(bytes) = found else { return self.files.get(digest) };
-        if self.view.overlay().blobs.contains(&digest) {
-            return Ok(None);
-        }
-        files::check(digest, &bytes)?;
-        Ok(Some(bytes))
     }
 
     /// Events as they are in the tree, synced or not.

@@ -12,14 +12,16 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{
-    FutureExt,
+    FutureExt, TryFutureExt,
     future::{BoxFuture, ready},
 };
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use sled::{Db, Tree};
 use stepcell_core::{Digest, Event, RunId};
-use stepcell_store::{Append, Error, Query, RunSummary, Store, Timer, digest, store::SUBSCRIBE_LAG_MAX};
+use stepcell_store::{
+    Append, Error, Hold, Put, Query, RunSummary, Store, Timer, digest, store::SUBSCRIBE_LAG_MAX,
+};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::{
@@ -28,12 +30,12 @@ use crate::{
     error,
     files::Files,
     folder::{self, DataDir},
-    keys,
+    holds, keys,
     mark::Mark,
-    parts,
+    parts::{self, Encoded},
     queue::Queue,
     reader::Reader,
-    view::{Generations, Known, View},
+    view::{Known, View},
     write::{AppendWrite, Body, Write},
 };
 
@@ -48,14 +50,19 @@ const CACHE_BYTES: u64 = 64 << 20;
 const LOCK_ATTEMPTS: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
+/// Removed runs that one sweep clears away; the next one goes on.
+const REMOVED_PER_SWEEP: usize = 1024;
+/// Due timers that one sweep looks at.
+const TIMERS_PER_SWEEP: usize = 256;
+
 /// The store in a data folder. Dropping it waits until all that is queued has been written.
 pub struct SledStore {
     queue: Arc<Queue>,
     reader: Reader,
     disk: Disk,
     news: broadcast::Sender<RunId>,
-    /// Blobs that are known to be kept, so that a flow that is submitted again and again is looked up once.
-    kept: Mutex<Generations<Digest, ()>>,
+    /// Runs that an earlier process has left holding blobs, and that may never have begun.
+    early: Mutex<Vec<RunId>>,
     committer: Option<JoinHandle<()>>,
     // Behind all that uses the folder.
     data: DataDir,
@@ -75,6 +82,8 @@ impl SledStore {
         let tree: Tree = Tree::clone(&db);
         check_layout(&tree)?;
         let commits = read_commits(&tree)?;
+        remove_strays(&tree, &files)?;
+        let early = Mutex::new(read_early(&tree)?);
         let (queue, view) = (Arc::new(Queue::default()), Arc::new(View::default()));
         let news = broadcast::Sender::new(SUBSCRIBE_LAG_MAX);
         let committer = Committer {
@@ -93,11 +102,11 @@ impl SledStore {
         let spawned = thread::Builder::new().name("store".to_owned()).spawn(move || committer.run(&served));
         let committer = Some(spawned.map_err(|e| error::io("start the store's thread", &e))?);
         let reader = Reader { tree, files, view };
-        Ok(Self { queue, reader, disk, news, kept: Mutex::default(), committer, data: data.clone() })
+        Ok(Self { queue, reader, disk, news, early, committer, data: data.clone() })
     }
 
     /// Queues a write; the future is done after its sync.
-    fn write(&self, body: Body) -> BoxFuture<'static, Result<(), Error>> {
+    fn write(&self, body: Body) -> BoxFuture<'static, Result<bool, Error>> {
         let (done, answer) = oneshot::channel();
         match self.queue.push(Write { body, done }) {
             Ok(()) => async move { answer.await.unwrap_or_else(|_| Err(stopped())) }.boxed(),
@@ -121,26 +130,55 @@ impl SledStore {
         .boxed()
     }
 
-    async fn put(&self, bytes: Bytes) -> Result<Digest, Error> {
+    async fn put(&self, bytes: Bytes, hold: Hold) -> Result<Put, Error> {
         let digest = digest::of(&bytes).await?;
-        if self.kept.lock().get(&digest).is_some() {
-            return Ok(digest);
+        if !parts::is_large(bytes.len()) {
+            let bytes = Some(Encoded::Parts(parts::rows(&bytes)));
+            let is_new = self.write(Body::Blob { digest, bytes, hold }).await?;
+            return Ok(Put { digest, is_new });
         }
-        if parts::is_large(bytes.len()) {
-            self.blocking(move |reader| reader.files.put(digest, &bytes)).await?;
-        } else {
-            let bytes = parts::encode_bytes(&bytes);
-            self.write(Body::Blob { digest, bytes }).await?;
+        loop {
+            let bytes = bytes.clone();
+            let write = move |reader: &Reader| match reader.has_blob(digest)? {
+                true => Ok(()),
+                false => reader.files.put(digest, &bytes),
+            };
+            self.blocking(write).await?;
+            match self.write(Body::Blob { digest, bytes: None, hold }).await {
+                // The last one who held it has let go between the two.
+                Err(Error::BlobMissing { .. }) => {}
+                done => return done.map(|is_new| Put { digest, is_new }),
+            }
         }
-        self.kept.lock().insert(digest, ());
-        Ok(digest)
+    }
+
+    /// Clears away all that a removed run has left.
+    async fn clear(&self, run: RunId) -> Result<(), Error> {
+        while self.write(Body::Clear(run)).await? {}
+        Ok(())
+    }
+
+    async fn sweep_all(&self, now: Timestamp) -> Result<(), Error> {
+        if self.blocking(move |reader| reader.any_over(now)).await? {
+            while self.write(Body::Expire(now)).await? {}
+        }
+        let early = std::mem::take(&mut *self.early.lock());
+        let removed = self.blocking(|reader| reader.removed(REMOVED_PER_SWEEP)).await?;
+        for run in early.into_iter().chain(removed) {
+            self.clear(run).await?;
+        }
+        let orphans = self.blocking(move |reader| reader.orphans(now, TIMERS_PER_SWEEP)).await?;
+        if !orphans.is_empty() {
+            self.write(Body::Orphans(orphans)).await?;
+        }
+        Ok(())
     }
 }
 
 impl Store for SledStore {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<(), Error>> {
         match AppendWrite::encode(append) {
-            Ok(append) => self.write(Body::Append(Box::new(append))),
+            Ok(append) => self.write(Body::Append(Box::new(append))).map_ok(|_| ()).boxed(),
             Err(error) => ready(Err(error)).boxed(),
         }
     }
@@ -172,12 +210,32 @@ impl Store for SledStore {
         self.blocking(|reader| Ok(reader.due_timers(Timestamp::MAX, 1)?.first().map(|timer| timer.due)))
     }
 
-    fn put_blob(&self, bytes: Bytes) -> BoxFuture<'_, Result<Digest, Error>> {
-        self.put(bytes).boxed()
+    fn put_blob(&self, bytes: Bytes, hold: Hold) -> BoxFuture<'_, Result<Put, Error>> {
+        self.put(bytes, hold).boxed()
     }
 
     fn blob(&self, digest: Digest) -> BoxFuture<'_, Result<Option<Bytes>, Error>> {
         self.blocking(move |reader| reader.blob(digest))
+    }
+
+    fn has_blob(&self, digest: Digest) -> BoxFuture<'_, Result<bool, Error>> {
+        self.blocking(move |reader| reader.has_blob(digest))
+    }
+
+    fn remove_run(&self, run: RunId) -> BoxFuture<'_, Result<bool, Error>> {
+        async move {
+            let there = self.write(Body::Remove(run)).await?;
+            // The run is gone; what is left of it now is cleared away by a sweep.
+            if there && let Err(error) = self.clear(run).await {
+                tracing::warn!(run_id = %run, %error, "a removed run could not be cleared away");
+            }
+            Ok(there)
+        }
+        .boxed()
+    }
+
+    fn sweep(&self, now: Timestamp) -> BoxFuture<'_, Result<(), Error>> {
+        self.sweep_all(now).boxed()
     }
 
     fn subscribe(&self) -> broadcast::Receiver<RunId> {
@@ -259,10 +317,33 @@ fn check_layout(tree: &Tree) -> Result<(), Error> {
     let fail = |e| error::sled("read the store's layout", e);
     match tree.get(keys::LAYOUT).map_err(fail)? {
         Some(version) if *version == [keys::LAYOUT_VERSION] => Ok(()),
-        Some(_) => Err(error::damaged("the store", &"another version of this program has written it")),
+        Some(version) => {
+            let found = version.first().copied().unwrap_or_default();
+            Err(Error::Layout { found, known: keys::LAYOUT_VERSION })
+        }
         // Synced with the first commit.
         None => tree.insert(keys::LAYOUT, &[keys::LAYOUT_VERSION]).map(|_| ()).map_err(fail),
     }
+}
+
+/// Removes files that nobody holds: of blobs whose sender was never answered, or whose removal was cut short.
+fn remove_strays(tree: &Tree, files: &Files) -> Result<(), Error> {
+    let mut strays = Vec::new();
+    for digest in files.all().map_err(|e| error::io("list the blobs", &e))? {
+        if !holds::has(tree, digest)? {
+            strays.push(digest);
+        }
+    }
+    files.remove(&strays);
+    Ok(())
+}
+
+/// Runs that held a blob before they were there.
+fn read_early(tree: &Tree) -> Result<Vec<RunId>, Error> {
+    let rows = tree.scan_prefix(keys::ALL_EARLY).keys();
+    let runs = rows.map(|key| key.map(|key| keys::indexed_run(&key)));
+    let runs: sled::Result<Vec<Option<RunId>>> = runs.collect();
+    Ok(runs.map_err(|e| error::sled("read the store", e))?.into_iter().flatten().collect())
 }
 
 fn read_commits(tree: &Tree) -> Result<u64, Error> {

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use stepcell_core::{Digest, RunId};
 use stepcell_store::{RunSummary, Timer};
 
-/// Entries of one generation. Bounds the memory for runs that are over and blobs that are kept: twice as many,
-/// of less than half a kilobyte each.
+/// Entries of one generation. Bounds the memory for runs that are over: twice as many, of less than half a
+/// kilobyte each.
 const GENERATION_MAX: usize = 8192;
 
 /// The batch that is in the tree but not yet synced, as what was before it.
@@ -67,11 +67,14 @@ impl View {
     }
 
     /// Shows the batch, which is synced now and has left the runs like this.
-    pub(crate) fn end(&self, runs: HashMap<RunId, RunSummary>) {
+    pub(crate) fn end(&self, runs: HashMap<RunId, Option<RunSummary>>) {
         let mut synced = self.0.lock();
         synced.overlay = Arc::default();
         for (run, summary) in runs {
-            synced.heads.insert(run, summary);
+            match summary {
+                Some(summary) => synced.heads.insert(run, summary),
+                None => synced.heads.remove(&run),
+            }
         }
     }
 }
@@ -103,6 +106,11 @@ impl<K: Eq + Hash + Copy, V> Generations<K, V> {
         }
         self.older.remove(&key);
         self.newer.insert(key, value);
+    }
+
+    pub(crate) fn remove(&mut self, key: &K) {
+        self.newer.remove(key);
+        self.older.remove(key);
     }
 }
 

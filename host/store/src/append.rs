@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use stepcell_core::{Event, RunId, StepId};
 
-use crate::{Error, RunSummary, run::FLOW_BYTES_MAX};
+use crate::{BlobRef, Error, RunSummary, run::FLOW_BYTES_MAX};
 
 /// Events to add to the end of a run, with what is derived from them. Applied whole or not at all.
 #[derive(Debug, Clone)]
@@ -16,8 +16,11 @@ pub struct Append {
     /// The run's entry in listings, as it is after these events.
     pub summary: RunSummary,
     /// Applied in this order. Changes of a timer go by `due`: the writer clears the old one before it sets
-    /// another, so that a backend needs no index by step.
+    /// another, so that a backend needs no index by step. The events that end a run come with the changes that
+    /// clear all its timers.
     pub timers: Vec<TimerChange>,
+    /// The blobs that the events name; the run holds them from now on.
+    pub blobs: Vec<BlobRef>,
 }
 
 impl Append {

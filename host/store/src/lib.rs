@@ -3,6 +3,7 @@
 //! Read in this order.
 
 pub mod append;
+pub mod blob;
 pub mod digest;
 pub mod error;
 pub mod memory;
@@ -11,6 +12,7 @@ pub mod store;
 pub mod suite;
 
 pub use append::{Append, Timer, TimerChange};
+pub use blob::{BlobRef, Hold, Put};
 pub use error::Error;
 pub use memory::MemoryStore;
 pub use run::{Query, RunStatus, RunSummary};

@@ -1,5 +1,7 @@
 //! Runs that live as long as the process.
 
+mod blobs;
+
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
@@ -11,31 +13,28 @@ use futures_util::{
     future::{BoxFuture, ready},
 };
 use jiff::Timestamp;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use stepcell_core::{Digest, Event, RunId};
 use tokio::sync::broadcast;
 
 use crate::{
-    Append, Error, Query, RunStatus, RunSummary, Store, Timer, TimerChange, digest, store::SUBSCRIBE_LAG_MAX,
+    Append, Error, Hold, Put, Query, RunStatus, RunSummary, Store, Timer, TimerChange, digest,
+    store::SUBSCRIBE_LAG_MAX,
 };
+use blobs::Blobs;
 
 /// The store for `stepcell run` and for tests: all of [`Store`] but the disk.
 ///
 /// Needs no thread and no task; every future but that of a large blob is ready at once. It keeps all it is
-/// given until it is dropped.
+/// given until it is removed.
 pub struct MemoryStore {
     state: RwLock<State>,
-    blobs: Mutex<HashMap<Digest, Bytes>>,
     news: broadcast::Sender<RunId>,
 }
 
 impl MemoryStore {
     pub fn new() -> Self {
-        Self {
-            state: RwLock::default(),
-            blobs: Mutex::default(),
-            news: broadcast::Sender::new(SUBSCRIBE_LAG_MAX),
-        }
+        Self { state: RwLock::default(), news: broadcast::Sender::new(SUBSCRIBE_LAG_MAX) }
     }
 }
 
@@ -89,17 +88,30 @@ impl Store for MemoryStore {
         ready(Ok(self.state.read().timers.first().map(|timer| timer.due))).boxed()
     }
 
-    fn put_blob(&self, bytes: Bytes) -> BoxFuture<'_, Result<Digest, Error>> {
+    fn put_blob(&self, bytes: Bytes, hold: Hold) -> BoxFuture<'_, Result<Put, Error>> {
         async move {
             let digest = digest::of(&bytes).await?;
-            self.blobs.lock().entry(digest).or_insert(bytes);
-            Ok(digest)
+            let is_new = self.state.write().blobs.put(digest, bytes, hold);
+            Ok(Put { digest, is_new })
         }
         .boxed()
     }
 
     fn blob(&self, digest: Digest) -> BoxFuture<'_, Result<Option<Bytes>, Error>> {
-        ready(Ok(self.blobs.lock().get(&digest).cloned())).boxed()
+        ready(Ok(self.state.read().blobs.get(digest).cloned())).boxed()
+    }
+
+    fn has_blob(&self, digest: Digest) -> BoxFuture<'_, Result<bool, Error>> {
+        ready(Ok(self.state.read().blobs.get(digest).is_some())).boxed()
+    }
+
+    fn remove_run(&self, run: RunId) -> BoxFuture<'_, Result<bool, Error>> {
+        ready(self.state.write().remove(run)).boxed()
+    }
+
+    fn sweep(&self, now: Timestamp) -> BoxFuture<'_, Result<(), Error>> {
+        self.state.write().blobs.expire(now);
+        ready(Ok(())).boxed()
     }
 
     fn subscribe(&self) -> broadcast::Receiver<RunId> {
@@ -119,6 +131,7 @@ struct State {
     by_status: HashMap<RunStatus, BTreeSet<RunId>>,
     by_flow: HashMap<String, BTreeSet<RunId>>,
     timers: BTreeSet<Timer>,
+    blobs: Blobs,
 }
 
 struct Run {
@@ -131,7 +144,8 @@ impl State {
     fn append(&mut self, append: Append) -> Result<(), Error> {
         append.check()?;
         append.fits(self.runs.get(&append.run).map_or(0, |run| run.summary.seq))?;
-        let Append { run: id, events, summary, timers, .. } = append;
+        self.blobs.check(&append.blobs)?;
+        let Append { run: id, events, summary, timers, blobs, .. } = append;
         self.index(id, &summary);
         match self.runs.get_mut(&id) {
             Some(run) => {
@@ -148,7 +162,30 @@ impl State {
                 TimerChange::Clear { step, due } => self.timers.remove(&Timer { due, run: id, step }),
             };
         }
+        self.blobs.hold(id, blobs);
         Ok(())
+    }
+
+    fn remove(&mut self, id: RunId) -> Result<bool, Error> {
+        let Some(run) = self.runs.get(&id) else { return Ok(false) };
+        let RunSummary { flow, status, .. } = &run.summary;
+        if !status.is_final() {
+            return Err(Error::Unfinished { run: id, status: *status });
+        }
+        self.ids.remove(&id);
+        if let Some(runs) = self.by_status.get_mut(status) {
+            runs.remove(&id);
+        }
+        if let Some(runs) = self.by_flow.get_mut(flow) {
+            runs.remove(&id);
+            if runs.is_empty() {
+                self.by_flow.remove(flow);
+            }
+        }
+        self.timers.retain(|timer| timer.run != id);
+        self.runs.remove(&id);
+        self.blobs.release(id);
+        Ok(true)
     }
 
     /// Brings the listings from the run's entry of before to `new`. Most appends change neither key.

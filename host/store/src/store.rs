@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use stepcell_core::{Digest, Event, RunId};
 use tokio::sync::broadcast;
 
-use crate::{Append, Error, Query, RunSummary, Timer};
+use crate::{Append, Error, Hold, Put, Query, RunSummary, Timer};
 
 /// A store that several parts of the host share.
 pub type SharedStore = Arc<dyn Store>;
@@ -49,11 +49,29 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// When the earliest timer is due.
     fn next_timer(&self) -> BoxFuture<'_, Result<Option<Timestamp>, Error>>;
 
-    /// Keeps bytes under their digest. Done after the sync; the same bytes twice are kept once.
-    fn put_blob(&self, bytes: Bytes) -> BoxFuture<'_, Result<Digest, Error>>;
+    /// Keeps bytes under their digest for as long as `hold` says. Done after the sync; the same bytes twice are
+    /// kept once.
+    ///
+    /// A run that puts blobs before its first append is on the disk must get there: a run that never does is
+    /// only found to hold them at the next start.
+    fn put_blob(&self, bytes: Bytes, hold: Hold) -> BoxFuture<'_, Result<Put, Error>>;
 
     /// The bytes of a blob, `None` for no such blob.
     fn blob(&self, digest: Digest) -> BoxFuture<'_, Result<Option<Bytes>, Error>>;
+
+    /// Whether there is such a blob. Reads none of its bytes.
+    fn has_blob(&self, digest: Digest) -> BoxFuture<'_, Result<bool, Error>>;
+
+    /// Removes a run that has ended, with its events and with every blob that nobody else holds; `false` for no
+    /// such run. Nobody sees the run any more when this is done, and its bytes are off the disk, as far as the
+    /// backend can tell. A caller that goes away in between leaves the rest to [`sweep`](Self::sweep).
+    ///
+    /// [`Error::Unfinished`] for a run that goes on. The id is never to be used again.
+    fn remove_run(&self, run: RunId) -> BoxFuture<'_, Result<bool, Error>>;
+
+    /// Ends every [`Hold::Until`] that is over at `now`, and clears away what removed runs have left. To be
+    /// called every now and then; writes nothing where there is nothing to do.
+    fn sweep(&self, now: Timestamp) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Tells of every run that has new synced events, once for all that one sync has brought. A slow receiver
     /// lags, by [`SUBSCRIBE_LAG_MAX`] at most; it then reads the events anew.

@@ -11,10 +11,11 @@
 
 use std::{any::Any, fmt};
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use stepcell_core::{Event, EventKind, RunId, StepId, event::StepLog};
+use stepcell_core::{Digest, Event, EventKind, RunId, StepId, event::StepLog};
 
-use crate::{Append, RunStatus, RunSummary, SharedStore, TimerChange};
+use crate::{Append, BlobRef, RunStatus, RunSummary, SharedStore, TimerChange};
 
 pub mod append;
 pub mod blobs;
@@ -22,6 +23,7 @@ pub mod listing;
 pub mod load;
 pub mod news;
 pub mod reading;
+pub mod removal;
 pub mod timers;
 
 /// Makes one tokio test of each behaviour. `$fresh` is a function `async fn() -> Fixture`.
@@ -61,6 +63,23 @@ macro_rules! compliance {
             blobs::the_same_bytes_are_kept_once
             blobs::large_blobs_come_back
             blobs::an_unknown_digest_has_no_bytes
+            blobs::a_blob_is_kept_until_its_time_is_over
+            blobs::the_latest_time_counts
+            blobs::an_append_holds_what_it_names
+            blobs::an_append_brings_what_is_not_there
+            blobs::an_append_that_names_what_is_not_there_is_refused
+            blobs::blobs_of_a_refused_append_are_not_held
+            removal::nothing_of_a_removed_run_is_left
+            removal::only_a_run_that_has_ended_is_removed
+            removal::a_removed_run_is_in_no_listing
+            removal::large_events_go_with_their_run
+            removal::a_long_run_goes_whole
+            removal::a_blob_goes_with_the_last_run_that_holds_it
+            removal::a_blob_of_a_run_outlives_its_time
+            removal::what_a_run_puts_before_its_first_event_is_its_own
+            removal::timers_that_a_removed_run_left_go_when_they_are_due
+            removal::appends_and_removals_of_one_blob_take_turns
+            removal::sweeping_twice_writes_nothing
             news::appends_are_told_of
             news::what_is_told_of_can_be_read
             news::a_refused_append_is_not_told_of
@@ -135,7 +154,7 @@ pub fn summary(seq: u64) -> RunSummary {
 pub fn append(run: RunId, expected: u64, count: u64) -> Append {
     let last = expected + count;
     let events = (expected + 1..=last).map(|seq| event(seq, &format!("{run} {seq}"))).collect();
-    Append { run, expected, events, summary: summary(last), timers: Vec::new() }
+    Append { run, expected, events, summary: summary(last), timers: Vec::new(), blobs: Vec::new() }
 }
 
 /// The first event of a run.
@@ -149,6 +168,21 @@ pub fn first_as(run: RunId, status: RunStatus, flow: &str) -> Append {
     append.summary.status = status;
     append.summary.flow = flow.to_owned();
     append
+}
+
+/// The only event of a run that has ended, with these blobs.
+pub fn ended(run: RunId, blobs: Vec<BlobRef>) -> Append {
+    Append { blobs, ..first_as(run, RunStatus::Succeeded, "f") }
+}
+
+/// A reference that brings its bytes.
+pub fn bringing(bytes: &Bytes) -> BlobRef {
+    BlobRef { digest: Digest::of(bytes), bytes: Some(bytes.clone()) }
+}
+
+/// A reference to what is there.
+pub fn naming(bytes: &Bytes) -> BlobRef {
+    BlobRef { digest: Digest::of(bytes), bytes: None }
 }
 
 /// One more event, and these timers.

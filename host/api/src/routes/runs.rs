@@ -1,4 +1,4 @@
-//! Runs that there are: show, list, log, cancel.
+//! Runs that there are: show, list, log, cancel, delete.
 
 use axum::{
     Json,
@@ -42,12 +42,17 @@ pub(super) fn routes() -> Vec<Route> {
         .body(false, &[("application/json", schema("Cancel"))])
         .json(200, "The run, which has ended", schema("Run"))
         .problems(&[400, 404, 409, 413, 415, 503]);
+    let delete_run =
+        Operation::new("runs", "deleteRun", "Removes a run that has ended, with its events and blobs")
+            .answer(204, "The run is gone; a blob goes with the last run that refers to it", &[])
+            .problems(&[404, 409, 503]);
     let step_log = Operation::new("runs", "showStepLog", "What a step printed, all attempts in order")
         .answer(200, "The text", &[("text/plain", text)])
         .problems(&[404]);
     vec![
         Route::get("/api/v1/runs", list, list_runs),
         Route::get("/api/v1/runs/{run_id}", show, show_run),
+        Route::delete("/api/v1/runs/{run_id}", delete, delete_run),
         Route::post("/api/v1/runs/{run_id}/cancel", cancel, cancel_run),
         Route::get("/api/v1/runs/{run_id}/steps/{step}/log", log, step_log),
     ]
@@ -55,6 +60,11 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn show(State(api): State<Api>, Run(run): Run) -> Result<Json<RunView>> {
     Ok(Json(api.engine.show(run).await?))
+}
+
+async fn delete(State(api): State<Api>, Run(run): Run) -> Result<StatusCode> {
+    api.engine.remove(run).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize)]

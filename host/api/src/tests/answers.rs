@@ -2,10 +2,11 @@ use super::*;
 
 use crate::limits::{REASON_BYTES_MAX, RUN_BODY_BYTES_MAX};
 
+pub(super) const NO_BLOB: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const NO_RUN: &str = "0199a0b0-0000-7000-8000-000000000000";
 
 #[track_caller]
-fn check(answer: &Answer, status: u16, code: &str) {
+pub(super) fn check(answer: &Answer, status: u16, code: &str) {
     assert_eq!((answer.status, answer.code().as_str()), (status, code), "{:?}", answer.body);
     assert_eq!(answer.headers["content-type"], "application/problem+json");
 }
@@ -36,6 +37,8 @@ async fn problems_read_like_this() {
         ("stored_flow", format!("POST /api/v1/runs\n{json}"), r#"{"flow": "nightly"}"#),
         ("unknown_type", "DELETE /api/v1/plugins/nope".to_owned(), ""),
         ("plugin_refused", "POST /api/v1/plugins\ncontent-type: application/wasm".to_owned(), "\0asm"),
+        ("no_such_blob", format!("GET /api/v1/blobs/{NO_BLOB}"), ""),
+        ("no_blob_id", "GET /api/v1/blobs/nope".to_owned(), ""),
         ("cancel_typo", format!("POST /api/v1/runs/{NO_RUN}/cancel\n{json}"), r#"{"raeson": "x"}"#),
     ];
     for (name, head, body) in calls {
@@ -99,6 +102,7 @@ async fn what_belongs_to_a_run_that_is_not_there_is_404() {
     let stream = format!("GET /api/v1/runs/{NO_RUN}/events\naccept: text/event-stream");
     check(&call(&stream, "").await, 404, "no_such_run");
     check(&call(&format!("POST /api/v1/runs/{NO_RUN}/cancel"), "").await, 404, "no_such_run");
+    check(&call(&format!("DELETE /api/v1/runs/{NO_RUN}"), "").await, 404, "no_such_run");
 }
 
 #[tokio::test]
@@ -134,6 +138,7 @@ async fn every_documented_call_is_served() {
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
             let path = path.replace("{run_id}", NO_RUN).replace("{step}", "a").replace("{type}", "x");
+            let path = path.replace("{id}", NO_BLOB);
             let answer = call(&format!("{} {path}", method.to_uppercase()), "").await;
             let code = if answer.status >= 400 { answer.code() } else { String::new() };
             assert!(!matches!(code.as_str(), "no_such_path" | "no_such_method"), "{method} {path}: {code}");

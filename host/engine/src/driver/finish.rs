@@ -202,7 +202,8 @@ impl Driver {
     pub(super) async fn succeed(&mut self) -> Result<(), Error> {
         let made = match self.output().await {
             Ok(output) => {
-                let kept = payload::keep(&*self.engine.store, output, MAX_INLINE_RUN_OUTPUT_BYTES, &[]).await;
+                let (store, most) = (&*self.engine.store, MAX_INLINE_RUN_OUTPUT_BYTES);
+                let kept = payload::keep(store, self.run, output, most, &[]).await;
                 kept.map_err(|error| unreadable(&error))
             }
             Err(failure) => Err(failure),

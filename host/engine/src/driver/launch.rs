@@ -67,7 +67,7 @@ impl Driver {
 
     fn start(&mut self, launch: Launch) {
         let Launch { step, call, provider } = launch;
-        let bytes = call.config.len() + call.context.len();
+        let (run, bytes) = (self.run, call.config.len() + call.context.len());
         let (engine, meter) = (self.engine.clone(), self.meter.clone());
         let before = (!provider.pure_step).then(|| self.outbox.last());
         self.in_flight.push(Box::pin(async move {
@@ -84,7 +84,7 @@ impl Driver {
             if let Some(output) = output {
                 count_tokens(describe, &output, &meter, &mut completion.receipt);
                 let (most, fields) = (describe.max_output_bytes, &describe.context_fields);
-                match payload::keep(&*engine.store, output, most, fields).await {
+                match payload::keep(&*engine.store, run, output, most, fields).await {
                     Ok(kept) => payload = Some(kept),
                     Err(error) => completion.result = Err(not_kept(&error)),
                 }

@@ -12,7 +12,7 @@ use stepcell_core::{
     event::Wait,
     run::{FoldError, RunState},
 };
-use stepcell_store::{Append, Error, RunSummary, TimerChange};
+use stepcell_store::{Append, BlobRef, Error, RunSummary, TimerChange};
 use tokio::time::Instant;
 
 use crate::engine::Inner;
@@ -26,6 +26,8 @@ pub(crate) struct Outbox {
     run: RunId,
     events: Vec<Event>,
     timers: Vec<TimerChange>,
+    /// Blobs that the events name and the run does not hold yet.
+    blobs: Vec<BlobRef>,
     /// A timer was set by this driver: each append tells the task that serves them.
     sets_timers: bool,
     /// The last event that the store was given.
@@ -47,6 +49,7 @@ impl Outbox {
             run,
             events: Vec::new(),
             timers: Vec::new(),
+            blobs: Vec::new(),
             sets_timers: false,
             stored,
             due: None,
@@ -54,9 +57,9 @@ impl Outbox {
         }
     }
 
-    /// Takes the event that a new run begins with; the state is made of it.
-    pub(crate) fn begin(run: RunId, created: Event) -> Self {
-        let mut outbox = Self::new(run, 0);
+    /// Takes the event that a new run begins with, and the blobs that it names; the state is made of it.
+    pub(crate) fn begin(run: RunId, created: Event, blobs: Vec<BlobRef>) -> Self {
+        let mut outbox = Self { blobs, ..Self::new(run, 0) };
         outbox.push(created);
         outbox
     }
@@ -94,6 +97,7 @@ impl Outbox {
                 seq: state.seq,
             },
             timers: std::mem::take(&mut self.timers),
+            blobs: std::mem::take(&mut self.blobs),
         };
         self.stored = state.seq;
         let appended = engine.store.append(append);

@@ -7,11 +7,12 @@ use std::{
 
 use jiff::Timestamp;
 use stepcell_core::{Event, EventKind, RunId, event::RunCreated, run::RunState};
+use stepcell_store::BlobRef;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Inner, Submit};
 use crate::{
-    Error,
+    Error, blobs,
     driver::{Command, Driver, Outbox, Synced},
     load,
     prepared::Prepared,
@@ -49,7 +50,9 @@ impl Inner {
         let Submit { plan, input, idempotency_key } = submit;
         plan.check_input(&input).map_err(Error::InvalidInput)?;
         self.admit()?;
-        self.store_flow(&plan).await?;
+        let mut refs = blobs::of_input(self, &input).await?;
+        // A run's first event names its flow by digest: the definition gets to the disk with it.
+        refs.push(BlobRef { digest: plan.digest, bytes: Some(plan.source.clone()) });
         let run = RunId::from_uuid(uuid::Uuid::now_v7());
         let created = Event {
             seq: 1,
@@ -66,7 +69,7 @@ impl Inner {
         let damaged =
             |error: stepcell_core::run::FoldError| Error::Damaged { run, reason: error.to_string() };
         let mut state = RunState::new(&created).map_err(damaged)?;
-        let mut outbox = Outbox::begin(run, created);
+        let mut outbox = Outbox::begin(run, created, refs);
         outbox.emit(&mut state, None, EventKind::RunStarted).map_err(damaged)?;
         if sync {
             outbox.flush(self, &state);
@@ -86,20 +89,6 @@ impl Inner {
         }
         let active = self.active.lock().len();
         if active < self.max_active_runs { Ok(()) } else { Err(Error::Busy { active }) }
-    }
-
-    /// A run's first event names its flow by digest: the definition is on the disk before.
-    async fn store_flow(&self, plan: &Prepared) -> Result<(), Error> {
-        if self.stored_flows.lock().contains(&plan.digest) {
-            return Ok(());
-        }
-        self.store.put_blob(plan.source.text().to_owned().into()).await?;
-        let mut stored = self.stored_flows.lock();
-        if stored.len() >= MAX_REMEMBERED_FLOWS {
-            stored.clear();
-        }
-        stored.insert(plan.digest);
-        Ok(())
     }
 
     /// Gives the run a driver, unless it has one. `first` is the first thing that the driver hears.
@@ -222,6 +211,3 @@ impl Inner {
         }
     }
 }
-
-/// Digests of stored flows that are remembered. Bounds memory; forgetting costs one look-up in the store.
-const MAX_REMEMBERED_FLOWS: usize = 10_000;

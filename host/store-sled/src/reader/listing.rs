@@ -64,6 +64,11 @@ impl Reader {
         })
     }
 
+    /// Runs that were removed, at most `limit`, and not all of what they had is cleared away.
+    pub(crate) fn removed(&self, limit: usize) -> Result<Vec<RunId>, Error> {
+        runs(self.tree.scan_prefix(keys::ALL_REMOVED).keys().take(limit))
+    }
+
     pub(crate) fn due_timers(&self, now: Timestamp, limit: usize) -> Result<Vec<Timer>, Error> {
         let (first, last) = keys::timers_until(now);
         paged(limit, None, |from: Option<IVec>, limit| {
@@ -86,6 +91,24 @@ impl Reader {
             }
             Ok(page)
         })
+    }
+
+    /// Whether the time of a blob is over, so that a sweep need not bother the committer for nothing.
+    pub(crate) fn any_over(&self, now: Timestamp) -> Result<bool, Error> {
+        let (first, last) = keys::over_at(now);
+        let first = self.tree.range(first.as_slice()..=last.as_slice()).next();
+        Ok(first.transpose().map_err(|e| error::sled("look for blobs whose time is over", e))?.is_some())
+    }
+
+    /// Due timers, among the first `limit`, of runs that are not there.
+    pub(crate) fn orphans(&self, now: Timestamp, limit: usize) -> Result<Vec<Timer>, Error> {
+        let mut orphans = Vec::new();
+        for timer in self.due_timers(now, limit)? {
+            if self.summary(timer.run)?.is_none() {
+                orphans.push(timer);
+            }
+        }
+        Ok(orphans)
     }
 
     /// The part of an index that lies between two runs.

@@ -4,7 +4,7 @@ use std::{fs, sync::Arc};
 
 use jiff::Timestamp;
 use stepcell_store::{
-    Query, RunStatus, TimerChange,
+    Hold, Query, RunStatus, TimerChange,
     suite::{self, Fixture, append, at, first, first_as, run, step, with_timers},
 };
 use tempfile::TempDir;
@@ -15,6 +15,8 @@ mod damage;
 mod device;
 mod gate;
 mod kill;
+
+const FOR_LONG: Hold = Hold::Until(Timestamp::MAX);
 
 async fn fresh() -> Fixture {
     let folder = TempDir::new().unwrap();
@@ -38,8 +40,8 @@ async fn all_is_there_after_reopening() {
         store.append(append(run(1), 0, 10)).await.unwrap();
         store.append(first_as(run(2), RunStatus::Waiting, "g")).await.unwrap();
         store.append(with_timers(run(2), 1, vec![set])).await.unwrap();
-        store.put_blob(small.clone()).await.unwrap();
-        store.put_blob(large.clone()).await.unwrap();
+        store.put_blob(small.clone(), FOR_LONG).await.unwrap();
+        store.put_blob(large.clone(), FOR_LONG).await.unwrap();
     }
     let store = open(&folder);
     assert_eq!(store.events(run(1), 0, 100).await.unwrap(), append(run(1), 0, 10).events);

@@ -32,6 +32,15 @@ pub(super) fn all() -> Value {
             "events": {"type": "array", "items": schema("Event")},
             "next": {"type": ["integer", "null"]},
         })),
+        "Blob": object(&["id", "bytes", "expires_at"], json!({
+            "id": {"type": "string", "description": "The SHA-256 of the bytes, in hexadecimal digits"},
+            "bytes": {"type": "integer"},
+            "expires_at": {
+                "type": "string",
+                "format": "date-time",
+                "description": "When it may be removed, unless a run refers to it",
+            },
+        })),
         "StepType": step_type(),
         "Plugin": plugin(),
         "Problem": problem(),

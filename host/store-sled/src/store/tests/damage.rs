@@ -80,7 +80,7 @@ async fn a_lost_mark_loses_nothing() {
 async fn a_blob_of_other_bytes_is_damaged() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
-    let digest = store.put_blob(Bytes::from(vec![1; 100_000])).await.unwrap();
+    let digest = store.put_blob(Bytes::from(vec![1; 100_000]), FOR_LONG).await.unwrap().digest;
     fs::write(folder.path().join(format!("blobs/{digest}")), vec![2; 100_000]).unwrap();
     assert!(matches!(store.blob(digest).await, Err(Error::Damaged { .. })));
 }

@@ -104,7 +104,7 @@ async fn a_blob_is_not_there_before_its_sync() {
     let bytes = Bytes::from_static(b"blob");
     let put = {
         let (store, bytes) = (Arc::clone(&store), bytes.clone());
-        device.until_sync(|| tokio::spawn(async move { store.put_blob(bytes).await }))
+        device.until_sync(|| tokio::spawn(async move { store.put_blob(bytes, FOR_LONG).await }))
     };
     assert_eq!(store.blob(Digest::of(&bytes)).await.unwrap(), None);
     device.open_gate();
@@ -128,7 +128,10 @@ async fn after_a_failed_sync_nothing_is_shown_or_taken() {
         let result = held.store.append(refused).await;
         assert!(matches!(result, Err(Error::Failed { .. })), "{result:?}");
     }
-    assert!(matches!(held.store.put_blob(Bytes::from_static(b"x")).await, Err(Error::Failed { .. })));
+    assert!(matches!(
+        held.store.put_blob(Bytes::from_static(b"x"), FOR_LONG).await,
+        Err(Error::Failed { .. })
+    ));
     check_before(&held.store).await;
 }
 
@@ -139,12 +142,12 @@ async fn a_full_disk_refuses_until_there_is_room() {
     store.append(first(run(1))).await.unwrap();
     device.fill(true);
     assert!(matches!(store.append(append(run(1), 1, 1)).await, Err(Error::Full)));
-    assert!(matches!(store.put_blob(Bytes::from(vec![1; 10])).await, Err(Error::Full)));
-    assert!(matches!(store.put_blob(Bytes::from(vec![1; 1 << 20])).await, Err(Error::Full)));
+    assert!(matches!(store.put_blob(Bytes::from(vec![1; 10]), FOR_LONG).await, Err(Error::Full)));
+    assert!(matches!(store.put_blob(Bytes::from(vec![1; 1 << 20]), FOR_LONG).await, Err(Error::Full)));
     assert_eq!(store.summary(run(1)).await.unwrap(), Some(suite::summary(1)));
     device.fill(false);
     store.append(append(run(1), 1, 1)).await.unwrap();
-    store.put_blob(Bytes::from(vec![1; 1 << 20])).await.unwrap();
+    store.put_blob(Bytes::from(vec![1; 1 << 20]), FOR_LONG).await.unwrap();
     assert_eq!(store.events(run(1), 0, 10).await.unwrap().len(), 2);
 }
 

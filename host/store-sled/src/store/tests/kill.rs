@@ -68,7 +68,7 @@ async fn write_for_ever(folder: &Path) {
 async fn write(store: Arc<SledStore>, n: u64) {
     let mut at = store.summary(run(n)).await.unwrap().map_or(0, |summary| summary.seq);
     loop {
-        store.put_blob(blob(n, at + 1)).await.unwrap();
+        store.put_blob(blob(n, at + 1), FOR_LONG).await.unwrap();
         store.append(append(run(n), at, 1)).await.unwrap();
         at += 1;
         println!("ack {n} {at}");
