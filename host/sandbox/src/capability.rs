@@ -64,6 +64,8 @@ pub(crate) struct Session {
     swaps: Option<Vec<Swap>>,
     /// Mails that were on their way.
     mails: u32,
+    /// Made when the first request leaves by `wasi:http`, which may then be under way while the cell goes on.
+    outgoing: Option<Arc<wasi_http::Outgoing>>,
 }
 
 impl Caller {
@@ -83,7 +85,17 @@ impl Session {
         deadline: Instant,
     ) -> Self {
         let ledger = Ledger::new(limits.requests.value, Arc::clone(&caller.meter));
-        Self { services, access, caller, limits, deadline, ledger: Arc::new(ledger), swaps: None, mails: 0 }
+        Self {
+            services,
+            access,
+            caller,
+            limits,
+            deadline,
+            ledger: Arc::new(ledger),
+            swaps: None,
+            mails: 0,
+            outgoing: None,
+        }
     }
 
     /// Counts a request that is about to be made: a statement, a mail. What goes through the connector is counted

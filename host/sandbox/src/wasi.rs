@@ -96,6 +96,8 @@ impl Wasi {
 pub(crate) struct View<'a> {
     wasi: &'a mut Wasi,
     table: &'a mut ResourceTable,
+    /// Whether something can happen outside, so that waiting takes real time.
+    outside: bool,
 }
 
 impl HasData for View<'static> {
@@ -103,7 +105,7 @@ impl HasData for View<'static> {
 }
 
 fn view(state: &mut CellState) -> View<'_> {
-    View { wasi: &mut state.wasi, table: &mut state.table }
+    View { outside: state.session.has_sent(), wasi: &mut state.wasi, table: &mut state.table }
 }
 
 fn table(state: &mut CellState) -> &mut ResourceTable {

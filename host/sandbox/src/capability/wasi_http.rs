@@ -68,6 +68,11 @@ fn view(state: &mut CellState) -> WasiHttpCtxView<'_> {
 }
 
 impl WasiHttpHooks for Session {
+    /// Whatever it is, the connector says what it thinks of it, and the run's log keeps it.
+    fn is_supported_scheme(&mut self, _scheme: &http::uri::Scheme) -> bool {
+        true
+    }
+
     /// The connector sets it.
     fn set_host_header(&mut self) -> bool {
         false

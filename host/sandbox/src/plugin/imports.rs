@@ -44,15 +44,15 @@ impl Imports {
         &self.0
     }
 
-    /// The capabilities among them, such as `http`.
+    /// The capabilities among them, such as `http`, which has two interfaces.
     pub(crate) fn capabilities(&self) -> Vec<String> {
-        let found: BTreeSet<&str> = self
-            .0
-            .iter()
-            .filter(|name| !name.starts_with(WORDS))
-            .filter_map(|name| name.strip_prefix("stepcell:")?.split('/').next())
-            .collect();
-        found.into_iter().map(str::to_owned).collect()
+        let capability = |name: &'_ str| {
+            let own = name.strip_prefix("stepcell:").or(name.strip_prefix("wasi:").filter(|wasi| wasi.starts_with("http/")));
+            own?.split('/').next().map(str::to_owned)
+        };
+        let names = self.0.iter().filter(|name| !name.starts_with(WORDS));
+        let found: BTreeSet<String> = names.filter_map(|name| capability(name)).collect();
+        found.into_iter().collect()
     }
 
     /// Whether an execution depends on nothing but the attempt. WASI is virtual and counts as nothing.
@@ -71,9 +71,6 @@ fn refusal(unknown: &str) -> Refusal {
     let refusal = Refusal::new(format!("it imports `{unknown}`, which this host does not have"));
     let package = unknown.split(['/', '@']).next().unwrap_or_default();
     match package {
-        "wasi:http" => refusal.with_hint(
-            "ask for `stepcell:http/http@0.1.0` instead: every way out is granted by the operator",
-        ),
         _ if KNOWN.iter().any(|(known, _)| known.trim_end_matches('/') == package) => refusal.with_hint(
             "this host has another version of it; build the plugin against `wit/` of this version",
         ),
@@ -97,7 +94,8 @@ mod tests {
         check("stepcell:http/http@0.2.0", false);
         check("wasi:io/poll@0.2.3", true);
         check("wasi:io/poll@0.3.0", false);
-        check("wasi:http/outgoing-handler@0.2.0", false);
+        check("wasi:http/outgoing-handler@0.2.8", true);
+        check("wasi:http/handler@0.3.0", false);
         check("stepcell:http/http", false);
         check("env", false);
     }
@@ -109,5 +107,8 @@ mod tests {
         assert_eq!(imports.capabilities(), ["http"]);
         assert!(!imports.is_pure());
         assert!(Imports(names[1..].iter().map(|name| (*name).to_owned()).collect()).is_pure());
+        let standard = Imports(vec!["wasi:http/types@0.2.0".to_owned(), "wasi:io/poll@0.2.0".to_owned()]);
+        assert_eq!(standard.capabilities(), ["http"]);
+        assert!(!standard.is_pure());
     }
 }

@@ -77,6 +77,19 @@ impl Clock {
         Ok(true)
     }
 
+    /// How long it is to the earliest timer that was found not to be due. It is forgotten: whoever polls again
+    /// finds it again.
+    pub(super) fn take_next_timer(&self) -> Option<Duration> {
+        let until = self.next_timer.swap(NEVER, Relaxed);
+        let pause = until.saturating_sub(self.now.load(Relaxed));
+        (until != NEVER).then(|| Duration::from_nanos(pause))
+    }
+
+    /// Moves the clock by time that really passed.
+    pub(super) fn pass(&self, time: Duration) {
+        self.now.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
     fn is_due(&self, when: u64) -> bool {
         let due = self.now.load(Relaxed) >= when;
         if !due {
@@ -169,6 +182,16 @@ mod tests {
     #[test]
     fn nothing_to_wait_for_moves_nothing() {
         assert!(!Clock::default().sleep_until_next_timer().unwrap());
+    }
+
+    #[test]
+    fn time_that_really_passed_moves_the_clock() {
+        let clock = Clock::default();
+        assert_eq!(clock.take_next_timer(), None);
+        assert!(!clock.is_due(ORIGIN_NS + 5_000_000));
+        assert_eq!(clock.take_next_timer(), Some(Duration::from_millis(5)));
+        clock.pass(Duration::from_millis(5));
+        assert!(clock.is_due(ORIGIN_NS + 5_000_000));
     }
 
     #[test]
