@@ -15,6 +15,7 @@ mod narrow;
 mod path;
 mod read;
 pub mod target;
+mod widen;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::flow::LimitsPatch;
+
 /// The limits of one execution. The config sets them for all; a grant, a flow or a step may set others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -31,6 +33,52 @@ impl Default for Limits {
             request: 16 << 20,
             response: 16 << 20,
             requests: 1_000,
+        }
+    }
+}
+
+impl Limits {
+    /// With what a grant of the operator sets instead.
+    #[must_use]
+    pub fn replaced_by(&self, patch: &LimitsPatch) -> Self {
+        self.with(patch, |_, set| set, |_, set| set)
+    }
+
+    /// The smaller of both, as a flow or a step sets them.
+    #[must_use]
+    pub fn narrowed_by(&self, patch: &LimitsPatch) -> Self {
+        self.with(patch, Ord::min, Ord::min)
+    }
+
+    /// All of them, as they may stand in the config.
+    pub fn to_patch(&self) -> LimitsPatch {
+        let Self { fuel, memory, time, output, request, response, requests } = *self;
+        LimitsPatch {
+            fuel: Some(fuel),
+            memory: Some(memory),
+            time: Some(time),
+            output: Some(output),
+            request: Some(request),
+            response: Some(response),
+            requests: Some(requests),
+        }
+    }
+
+    fn with(
+        &self,
+        patch: &LimitsPatch,
+        amount: impl Fn(u64, u64) -> u64,
+        time: impl Fn(Duration, Duration) -> Duration,
+    ) -> Self {
+        let amount = |own: u64, set: Option<u64>| set.map_or(own, |set| amount(own, set));
+        Self {
+            fuel: amount(self.fuel, patch.fuel),
+            memory: amount(self.memory, patch.memory),
+            time: patch.time.map_or(self.time, |set| time(self.time, set)),
+            output: amount(self.output, patch.output),
+            request: amount(self.request, patch.request),
+            response: amount(self.response, patch.response),
+            requests: amount(self.requests, patch.requests),
         }
     }
 }

@@ -144,6 +144,19 @@ impl HttpRule {
         self.methods.is_empty() || self.methods.contains(method)
     }
 
+    /// Whether it is a rule for the same address that admits whatever `other` does.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let methods = self.methods.is_empty()
+            || (!other.methods.is_empty()
+                && other.methods.iter().all(|method| self.methods.contains(method)));
+        let networks =
+            other.networks.iter().all(|network| self.networks.iter().any(|own| own.contains(network)));
+        let Self { scheme, host, port, path, .. } = self;
+        (scheme, host, port, path) == (&other.scheme, &other.host, &other.port, &other.path)
+            && methods
+            && networks
+    }
+
     /// Empty: all.
     pub fn methods(&self) -> &[Method] {
         &self.methods

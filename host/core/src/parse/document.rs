@@ -35,6 +35,11 @@ impl Document {
         self.root.locate(path)
     }
 
+    /// The place of the key that `path` ends in, or that of its value where it ends in no key.
+    pub fn locate_name(&self, path: &str) -> Position {
+        self.root.locate_name(path)
+    }
+
     /// The place of a key itself, where [`locate`](Self::locate) gives that of its value.
     pub fn locate_key(&self, path: &str, key: &str) -> Position {
         self.root.locate_key(path, key)
@@ -52,6 +57,9 @@ mod tests {
         assert_eq!(document.value(), serde_json::json!({"a": {"b": [1, "x"], "c": 2}}));
         assert_eq!(document.locate("a.b[1]"), Position { line: 2, column: 10 });
         assert_eq!(document.locate_key("a", "c"), Position { line: 3, column: 3 });
+        assert_eq!(document.locate_name("a.c"), Position { line: 3, column: 3 });
+        assert_eq!(document.locate_name("a.b[1]"), Position { line: 2, column: 10 });
+        assert_eq!(document.locate_name("a.d"), Position { line: 2, column: 3 });
     }
 
     #[test]

@@ -109,6 +109,20 @@ impl Node {
         node.get(key).filter(|_| rest.is_empty()).map_or(node.at, |entry| entry.key_at)
     }
 
+    /// The place of the key that `path` ends in, or of what it leads to where it ends in no key.
+    pub(crate) fn locate_name(&self, path: &str) -> Position {
+        let (mut node, mut rest, mut name) = (self, path, None);
+        while let Some((next, after)) = node.step_into(rest) {
+            let entry = match &node.kind {
+                Kind::Object(entries) => entries.iter().find(|entry| std::ptr::eq(&entry.value, next)),
+                _ => None,
+            };
+            name = entry.map(|entry| entry.key_at);
+            (node, rest) = (next, after);
+        }
+        name.filter(|_| rest.is_empty()).unwrap_or(node.at)
+    }
+
     /// As far as `path` leads, and what is left of it.
     fn walk<'p>(&self, path: &'p str) -> (&Self, &'p str) {
         let mut node = self;

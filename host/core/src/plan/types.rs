@@ -33,7 +33,7 @@ impl Builder<'_> {
             self.unknown_type(&step.kind, path);
             return Vec::new();
         };
-        let found = candidates(kind, &step.config);
+        let found = kind.candidates(&step.config);
         if found.is_empty() && !kind.providers.is_empty() {
             self.no_provider(kind, step, path);
         }
@@ -109,7 +109,7 @@ impl Builder<'_> {
     fn port(&mut self, needed: usize, port: &str, path: &str) {
         let Some(step) = self.parsed.flow.steps.get_index(needed).map(|(_, step)| step) else { return };
         let Some(kind) = (self.types.find)(&step.kind).filter(|_| self.thorough) else { return };
-        let providers = candidates(kind, &step.config);
+        let providers = kind.candidates(&step.config);
         let ports: Vec<&str> =
             providers.iter().flat_map(|provider| &provider.describe.ports).map(String::as_str).collect();
         if providers.is_empty() || ports.contains(&port) {
@@ -131,26 +131,29 @@ impl Builder<'_> {
     }
 }
 
-/// As [`StepType::route`], but a key whose value is a template may turn out as any plugin's.
-fn candidates(kind: &StepType, config: &Value) -> Vec<Arc<Provider>> {
-    let fits = |provider: &&Arc<Provider>| {
-        provider.describe.matches.iter().all(|(key, wanted)| match config.get(key) {
-            Some(value) => value == wanted || holds_template(value),
-            None => default_of(&provider.describe.config_schema, key) == Some(wanted),
-        })
-    };
-    let certain = |provider: &Arc<Provider>| {
-        provider.describe.matches.keys().all(|key| !config.get(key).is_some_and(holds_template))
-    };
-    let mut found = Vec::new();
-    for provider in kind.providers.iter().filter(fits) {
-        found.push(provider.clone());
-        // Routing takes the first that fits: what comes after one that is certain is never asked.
-        if certain(provider) {
-            break;
+impl StepType {
+    /// As [`route`](Self::route), for a config whose templates are not resolved: a key whose value is a template
+    /// may turn out as any plugin's.
+    pub fn candidates(&self, config: &Value) -> Vec<Arc<Provider>> {
+        let fits = |provider: &&Arc<Provider>| {
+            provider.describe.matches.iter().all(|(key, wanted)| match config.get(key) {
+                Some(value) => value == wanted || holds_template(value),
+                None => default_of(&provider.describe.config_schema, key) == Some(wanted),
+            })
+        };
+        let certain = |provider: &Arc<Provider>| {
+            provider.describe.matches.keys().all(|key| !config.get(key).is_some_and(holds_template))
+        };
+        let mut found = Vec::new();
+        for provider in self.providers.iter().filter(fits) {
+            found.push(provider.clone());
+            // Routing takes the first that fits: what comes after one that is certain is never asked.
+            if certain(provider) {
+                break;
+            }
         }
+        found
     }
-    found
 }
 
 fn plain(value: &Value) -> String {

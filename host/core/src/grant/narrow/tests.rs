@@ -61,6 +61,31 @@ fn every_level_keeps_its_rules_for_http() {
     assert!(Grant::default().narrowed_by([]).refuses_http());
 }
 
+#[test]
+fn a_wider_rule_takes_the_place_of_a_narrower_one() {
+    let mut grant = read(
+        json!({"http": ["http://b.example", {"url": "https://a.example", "methods": ["GET"]}], "files": ["./in"]}),
+        Level::Operator,
+    );
+    let other = read(
+        json!({
+            "http": [{"url": "https://a.example", "methods": ["POST", "GET"]}, "https://c.example"],
+            "files": [{"path": "./in", "access": "write"}, "./more"],
+            "databases": {"main": "read"},
+        }),
+        Level::Operator,
+    );
+    grant.widen(&other);
+    assert_eq!(
+        grant.to_value(),
+        json!({
+            "http": ["http://b.example", {"url": "https://a.example", "methods": ["POST", "GET"]}, "https://c.example"],
+            "databases": {"main": "read"},
+            "files": [{"path": "./in", "access": "write"}, "./more"],
+        })
+    );
+}
+
 fn table() -> impl Strategy<Value = String> {
     "[aA]{1,3}b?\\*?|\\*"
 }
@@ -134,6 +159,28 @@ proptest! {
         let levels = [asked.allowed(&operator, false), asked.allowed(&flow, true), asked.allowed(&step, true)];
         let every: Vec<bool> = (0..4).map(|which| levels.iter().all(|level| level[which])).collect();
         prop_assert_eq!(asked.allowed(&narrowed, false).to_vec(), every);
+    }
+
+    #[test]
+    fn widened_allows_what_either_allows(
+        one in grant(), other in grant(),
+        database in "[mn]", table in "[aA]{1,3}b?", rows in 1_u64..4, recipient in "[ab]@[xy]\\.org", secret in "[st]",
+        access in prop::sample::select(vec![DatabaseAccess::Read, DatabaseAccess::Write, DatabaseAccess::Schema]),
+        blobs in prop::sample::select(vec![BlobAccess::Read, BlobAccess::Write]),
+    ) {
+        let asked = Asked { database: &database, access, table: &table, rows, recipient: &recipient, secret: &secret, blobs };
+        let (one, other) = (read(one, Level::Operator), read(other, Level::Operator));
+        let mut both = one.clone();
+        both.widen(&other);
+        let either = asked.allowed(&one, false).into_iter().zip(asked.allowed(&other, false));
+        for (either, both) in either.zip(asked.allowed(&both, false)) {
+            // Two rules for a database give one, with the larger of each part: it can allow more than either.
+            prop_assert!(both || !(either.0 || either.1));
+        }
+        prop_assert_eq!(both.narrowed_by([&both]).grant, Grant { http: None, ..both.clone() });
+        let mut again = both.clone();
+        again.widen(&other);
+        prop_assert_eq!(again, both);
     }
 
     #[test]
