@@ -1,8 +1,8 @@
 //! What a flow may ask for.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use stepcell::{prelude::*, serde_json::Number};
+use stepcell::{Scalar, prelude::*};
 
 #[stepcell::data]
 pub(crate) struct Config {
@@ -49,25 +49,6 @@ impl Method {
     /// It changes nothing on the other side (RFC 9110, 9.2.1).
     pub(crate) fn is_safe(self) -> bool {
         matches!(self, Self::Get)
-    }
-}
-
-/// What a template may well give where text is wanted.
-#[stepcell::data]
-#[serde(untagged)]
-pub(crate) enum Scalar {
-    Text(String),
-    Number(Number),
-    Bool(bool),
-}
-
-impl fmt::Display for Scalar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Number(number) => number.fmt(f),
-            Self::Bool(value) => value.fmt(f),
-        }
     }
 }
 

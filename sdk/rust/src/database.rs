@@ -50,20 +50,12 @@ use wire as host;
 ///
 /// Fails with the code `database_conflict` where another transaction was in the way, and with `database_rejected`
 /// and the database's own code under `code` in the details where the statement is wrong.
-pub fn query(
-    database: &str,
-    statement: &str,
-    params: &(impl Serialize + ?Sized),
-) -> Result<Rows, Failure> {
+pub fn query(database: &str, statement: &str, params: &(impl Serialize + ?Sized)) -> Result<Rows, Failure> {
     host::query(database, statement, &list(params)?)
 }
 
 /// Runs one statement and tells how many rows it changed. Otherwise as [`query`].
-pub fn execute(
-    database: &str,
-    statement: &str,
-    params: &(impl Serialize + ?Sized),
-) -> Result<u64, Failure> {
+pub fn execute(database: &str, statement: &str, params: &(impl Serialize + ?Sized)) -> Result<u64, Failure> {
     host::execute(database, statement, &list(params)?)
 }
 

@@ -38,7 +38,8 @@ impl Rows {
 
     /// Each row as a type of the step's own, its fields named as the columns.
     pub fn rows<T: DeserializeOwned>(&self) -> Result<Vec<T>, Failure> {
-        deserialize(&self.json, "rows").map_err(|failure| Failure::failed(failure.message).code("database_rows"))
+        deserialize(&self.json, "rows")
+            .map_err(|failure| Failure::failed(failure.message).code("database_rows"))
     }
 
     /// The rows as they came, to be passed on without being parsed.

@@ -138,12 +138,25 @@ impl Request {
         &self.url
     }
 
+    /// In the order added.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
     /// The first header of this name, in any case.
     pub fn header_value(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(given, _)| given.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
+    }
+
+    pub fn timeout_value(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    pub fn redirects_value(&self) -> u32 {
+        self.redirects
     }
 
     /// Empty where there is none.

@@ -104,8 +104,7 @@ mod tests {
 
     #[test]
     fn a_named_wait_is_kept_only_where_a_retry_helps() {
-        let wait =
-            |status| failure(&Response::new(status).with_header("retry-after", "7")).retry_after;
+        let wait = |status| failure(&Response::new(status).with_header("retry-after", "7")).retry_after;
         assert_eq!(wait(503), Some(Duration::from_secs(7)));
         assert_eq!(wait(404), None);
     }
