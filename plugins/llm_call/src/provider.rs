@@ -59,6 +59,11 @@ impl Provider {
     }
 }
 
+/// An object without the keys that have no value: no provider is told `null`.
+fn object<const N: usize>(entries: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use stepcell::serde_json::to_value;

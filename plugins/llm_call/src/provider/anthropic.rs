@@ -5,7 +5,7 @@ use stepcell::{
     prelude::*,
 };
 
-use super::Provider;
+use super::{Provider, object};
 use crate::{
     ask::Ask,
     endpoint,
@@ -21,17 +21,13 @@ const VERSION: &str = "2023-06-01";
 const MAX_TOKENS: u32 = 4096;
 
 pub(super) fn request(ask: &Ask, base_url: Option<&str>, key: Option<&str>) -> Request {
-    let mut body = json!({
-        "model": ask.model,
-        "max_tokens": ask.max_tokens.map_or(MAX_TOKENS, Into::into),
-        "messages": ask.messages,
-    });
-    if let Some(system) = &ask.system {
-        body["system"] = json!(system);
-    }
-    if let Some(temperature) = &ask.temperature {
-        body["temperature"] = json!(temperature);
-    }
+    let body = object([
+        ("model", Some(json!(ask.model))),
+        ("max_tokens", Some(json!(ask.max_tokens.map_or(MAX_TOKENS, Into::into)))),
+        ("system", ask.system.as_ref().map(|system| json!(system))),
+        ("messages", Some(json!(ask.messages))),
+        ("temperature", ask.temperature.as_ref().map(|temperature| json!(temperature))),
+    ]);
     let mut request = http::post(endpoint::join(base_url.unwrap_or(BASE_URL), "/v1", "/messages", false));
     if let Some(key) = key {
         request = request.header("x-api-key", key);

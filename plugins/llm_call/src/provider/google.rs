@@ -6,7 +6,7 @@ use stepcell::{
     prelude::*,
 };
 
-use super::Provider;
+use super::{Provider, object};
 use crate::{
     ask::Ask,
     config::Role,
@@ -22,20 +22,15 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub(super) fn request(ask: &Ask, base_url: Option<&str>, key: Option<&str>) -> Request {
     let contents: Vec<Value> =
         ask.messages.iter().map(|message| content(message.role, &message.content)).collect();
-    let mut body = json!({ "contents": contents });
-    if let Some(system) = &ask.system {
-        body["systemInstruction"] = json!({ "parts": [{ "text": system }] });
-    }
-    let mut settings = Map::new();
-    if let Some(max_tokens) = ask.max_tokens {
-        settings.insert("maxOutputTokens".to_owned(), json!(max_tokens));
-    }
-    if let Some(temperature) = &ask.temperature {
-        settings.insert("temperature".to_owned(), json!(temperature));
-    }
-    if !settings.is_empty() {
-        body["generationConfig"] = settings.into();
-    }
+    let settings = object([
+        ("maxOutputTokens", ask.max_tokens.map(|max_tokens| json!(max_tokens))),
+        ("temperature", ask.temperature.as_ref().map(|temperature| json!(temperature))),
+    ]);
+    let body = object([
+        ("systemInstruction", ask.system.as_ref().map(|text| json!({ "parts": [{ "text": text }] }))),
+        ("contents", Some(contents.into())),
+        ("generationConfig", (!settings.is_empty()).then(|| settings.into())),
+    ]);
     let model = ask.model.strip_prefix("models/").unwrap_or(&ask.model);
     let path = format!("/models/{}:generateContent", utf8_percent_encode(model, ENCODED));
     let mut request = http::post(endpoint::join(base_url.unwrap_or(BASE_URL), "/v1beta", &path, false));

@@ -5,7 +5,7 @@ use stepcell::{
     prelude::*,
 };
 
-use super::Provider;
+use super::{Provider, object};
 use crate::{
     ask::Ask,
     endpoint,
@@ -17,13 +17,12 @@ const BASE_URL: &str = "https://api.openai.com/v1";
 pub(super) fn request(ask: &Ask, base_url: Option<&str>, key: Option<&str>, max_tokens_key: &str) -> Request {
     let system = ask.system.iter().map(|text| json!({ "role": "system", "content": text }));
     let messages: Vec<Value> = system.chain(ask.messages.iter().map(|message| json!(message))).collect();
-    let mut body = json!({ "model": ask.model, "messages": messages });
-    if let Some(max_tokens) = ask.max_tokens {
-        body[max_tokens_key] = json!(max_tokens);
-    }
-    if let Some(temperature) = &ask.temperature {
-        body["temperature"] = json!(temperature);
-    }
+    let body = object([
+        ("model", Some(json!(ask.model))),
+        ("messages", Some(messages.into())),
+        (max_tokens_key, ask.max_tokens.map(|max_tokens| json!(max_tokens))),
+        ("temperature", ask.temperature.as_ref().map(|temperature| json!(temperature))),
+    ]);
     let mut request =
         http::post(endpoint::join(base_url.unwrap_or(BASE_URL), "/v1", "/chat/completions", true));
     if let Some(key) = key {
