@@ -1,6 +1,6 @@
 //! Who holds which blob, while a batch changes it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use jiff::Timestamp;
 use sled::Tree;
@@ -61,10 +61,10 @@ impl Holds {
     pub(crate) fn look_up(&mut self, digest: Digest, hold: Hold, tree: &Tree) -> Result<(), Error> {
         self.has(digest, tree)?;
         let Hold::Run(run) = hold else { return Ok(()) };
-        if !self.runs.contains_key(&(run, digest)) {
+        if let Entry::Vacant(unknown) = self.runs.entry((run, digest)) {
             let found = tree.contains_key(keys::of_run(run, digest));
             let before = found.map_err(|e| error::sled("look up a hold", e))?;
-            self.runs.insert((run, digest), Change { before, now: before });
+            unknown.insert(Change { before, now: before });
         }
         Ok(())
     }

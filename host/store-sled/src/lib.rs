@@ -15,6 +15,15 @@
 //! once, and then answers all of them. sled's own flush is no sync, it survives the death of the process but not
 //! of the machine, so the committer calls fdatasync on sled's file through a handle of its own.
 //!
+//! # Blobs
+//! A blob is there as long as somebody holds it: the runs that refer to it, which are counted, and for a time who
+//! sent it. Who holds what changes in the same batches as everything else, so that a blob can not go while an
+//! append begins to refer to it. A large one has a file; that is written before the first hold and removed after
+//! the sync that ended the last one, and what a crash leaves in between is found when the store is opened.
+//!
+//! Removing a run takes it out of sight with one batch. What it had is cleared away by others, since it may be more
+//! than one takes; a mark stays until that is done.
+//!
 //! # Reads
 //! A batch is in sled's tree before it is synced. What it changes is kept in an overlay until then, and reads
 //! look at the tree first and at the overlay after, so that they see the state before or after the sync. A read
@@ -40,6 +49,7 @@ mod folder;
 mod holds;
 mod keys;
 mod mark;
+mod opening;
 mod parts;
 mod queue;
 mod reader;

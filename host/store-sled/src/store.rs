@@ -1,13 +1,9 @@
-//! The store: opening it, and the trait.
+//! The store: its handle, and the trait.
 
 use std::{
     fmt,
-    fs::File,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,7 +13,7 @@ use futures_util::{
 };
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use sled::{Db, Tree};
+use sled::Tree;
 use stepcell_core::{Digest, Event, RunId};
 use stepcell_store::{
     Append, Error, Hold, Put, Query, RunSummary, Store, Timer, digest, store::SUBSCRIBE_LAG_MAX,
@@ -29,26 +25,15 @@ use crate::{
     disk::{Device, Disk, RealDevice},
     error,
     files::Files,
-    folder::{self, DataDir},
-    holds, keys,
+    folder::DataDir,
     mark::Mark,
+    opening,
     parts::{self, Encoded},
     queue::Queue,
     reader::Reader,
     view::{Known, View},
     write::{AppendWrite, Body, Write},
 };
-
-/// sled's folder within the data folder, and its log within that.
-const FOLDER: &str = "store";
-const LOG: &str = "db";
-/// Memory for pages that are read or written again soon. Small: what is read often is what was written last, and
-/// the operating system keeps the file's pages as well.
-const CACHE_BYTES: u64 = 64 << 20;
-/// How often, and how far apart, sled's lock is tried. This process holds the data folder's lock, so whoever has
-/// sled's is a thread of sled's that has not quite ended since the store was last closed.
-const LOCK_ATTEMPTS: u32 = 100;
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Removed runs that one sweep clears away; the next one goes on.
 const REMOVED_PER_SWEEP: usize = 1024;
@@ -78,12 +63,12 @@ impl SledStore {
         let disk = Disk::new(device);
         let open = |e| error::io("open the store", &e);
         let files = Arc::new(Files::open(data, disk.clone()).map_err(open)?);
-        let (db, log) = open_log(data, &disk)?;
+        let (db, log) = opening::log(data, &disk)?;
         let tree: Tree = Tree::clone(&db);
-        check_layout(&tree)?;
-        let commits = read_commits(&tree)?;
-        remove_strays(&tree, &files)?;
-        let early = Mutex::new(read_early(&tree)?);
+        opening::check_layout(&tree)?;
+        let commits = opening::commits(&tree)?;
+        opening::remove_strays(&tree, &files)?;
+        let early = Mutex::new(opening::early(&tree)?);
         let (queue, view) = (Arc::new(Queue::default()), Arc::new(View::default()));
         let news = broadcast::Sender::new(SUBSCRIBE_LAG_MAX);
         let committer = Committer {
@@ -266,93 +251,6 @@ impl fmt::Debug for SledStore {
 
 fn stopped() -> Error {
     Error::Failed { reason: "the store's thread could not go on".to_owned() }
-}
-
-/// Opens sled and, to sync it, its file once more; and syncs what opening has written.
-fn open_log(data: &DataDir, disk: &Disk) -> Result<(Db, File), Error> {
-    let folder = data.path().join(FOLDER);
-    let db = open_sled(&folder)?;
-    let sync = || {
-        let dir = data.subfolder(FOLDER)?;
-        let log = dir.open(LOG)?.into_std();
-        log.sync_all()?;
-        for entry in dir.entries()? {
-            let entry = entry?;
-            if entry.file_type()?.is_file() {
-                disk.sync_file(&entry.open()?.into_std())?;
-            }
-        }
-        disk.sync_file(&folder::handle(&dir)?)?;
-        disk.sync_file(&folder::handle(data.dir())?)?;
-        Ok(log)
-    };
-    let log = sync().map_err(|e| error::io("sync the store", &e))?;
-    Ok((db, log))
-}
-
-fn open_sled(folder: &Path) -> Result<Db, Error> {
-    // sled's own background flush syncs nothing; the committer flushes each batch.
-    let config = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-    let mut attempt = 0;
-    loop {
-        // sled asserts much of what it reads.
-        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-        match opened {
-            Ok(Ok(db)) => return Ok(db),
-            Ok(Err(error)) if is_locked(&error) && attempt < LOCK_ATTEMPTS => attempt += 1,
-            Ok(Err(error)) if is_locked(&error) => return Err(Error::InUse),
-            Ok(Err(error)) => return Err(error::sled("open the store", error)),
-            Err(panic) => return Err(error::damaged("the store", &error::panic_text(&*panic))),
-        }
-        thread::sleep(LOCK_PAUSE);
-    }
-}
-
-/// sled tells this in words only.
-fn is_locked(error: &sled::Error) -> bool {
-    matches!(error, sled::Error::Io(e) if e.to_string().starts_with("could not acquire lock"))
-}
-
-fn check_layout(tree: &Tree) -> Result<(), Error> {
-    let fail = |e| error::sled("read the store's layout", e);
-    match tree.get(keys::LAYOUT).map_err(fail)? {
-        Some(version) if *version == [keys::LAYOUT_VERSION] => Ok(()),
-        Some(version) => {
-            let found = version.first().copied().unwrap_or_default();
-            Err(Error::Layout { found, known: keys::LAYOUT_VERSION })
-        }
-        // Synced with the first commit.
-        None => tree.insert(keys::LAYOUT, &[keys::LAYOUT_VERSION]).map(|_| ()).map_err(fail),
-    }
-}
-
-/// Removes files that nobody holds: of blobs whose sender was never answered, or whose removal was cut short.
-fn remove_strays(tree: &Tree, files: &Files) -> Result<(), Error> {
-    let mut strays = Vec::new();
-    for digest in files.all().map_err(|e| error::io("list the blobs", &e))? {
-        if !holds::has(tree, digest)? {
-            strays.push(digest);
-        }
-    }
-    files.remove(&strays);
-    Ok(())
-}
-
-/// Runs that held a blob before they were there.
-fn read_early(tree: &Tree) -> Result<Vec<RunId>, Error> {
-    let rows = tree.scan_prefix(keys::ALL_EARLY).keys();
-    let runs = rows.map(|key| key.map(|key| keys::indexed_run(&key)));
-    let runs: sled::Result<Vec<Option<RunId>>> = runs.collect();
-    Ok(runs.map_err(|e| error::sled("read the store", e))?.into_iter().flatten().collect())
-}
-
-fn read_commits(tree: &Tree) -> Result<u64, Error> {
-    let Some(bytes) = tree.get(keys::COMMITS).map_err(|e| error::sled("read the number of commits", e))?
-    else {
-        return Ok(0);
-    };
-    let number = <[u8; 8]>::try_from(bytes.as_ref()).map(u64::from_be_bytes);
-    number.map_err(|_| error::damaged("the number of commits", &"it does not have 8 bytes"))
 }
 
 #[cfg(test)]

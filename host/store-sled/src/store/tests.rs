@@ -1,6 +1,6 @@
 //! The suite, and what only a store on a disk has to do.
 
-use std::{fs, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 use stepcell_store::{
@@ -14,7 +14,9 @@ use super::*;
 mod damage;
 mod device;
 mod gate;
+mod holds;
 mod kill;
+mod whole;
 
 const FOR_LONG: Hold = Hold::Until(Timestamp::MAX);
 
@@ -110,6 +112,37 @@ async fn unfinished_files_are_removed_at_the_next_start() {
     fs::write(&unfinished, b"half").unwrap();
     drop(open(&folder));
     assert!(!unfinished.exists());
+}
+
+/// A new flow comes with its run, and the next run of it only names it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_with_its_flow_costs_one_sync() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let flow = Bytes::from(vec![b'f'; 10_000]);
+    for n in 1..=3 {
+        let before = store.syncs();
+        store.append(suite::ended(run(n), vec![suite::bringing(&flow)])).await.unwrap();
+        assert_eq!(store.syncs() - before, 1, "run {n}");
+    }
+}
+
+/// Many flows that nobody has seen yet, each too large to share a batch with many others.
+#[tokio::test(flavor = "multi_thread")]
+async fn new_flows_do_not_make_a_batch_too_large() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let flows: Vec<_> = (0..64).map(|n| Bytes::from(vec![n; 60_000])).collect();
+    let before = store.syncs();
+    let appends = flows
+        .iter()
+        .zip(1..)
+        .map(|(flow, n)| store.append(suite::ended(run(n), vec![suite::bringing(flow)])));
+    for done in appends.collect::<Vec<_>>() {
+        done.await.unwrap();
+    }
+    // Four of them fill a batch.
+    assert!(store.syncs() - before >= 16, "{} syncs", store.syncs() - before);
 }
 
 #[test]

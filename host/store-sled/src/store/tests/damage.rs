@@ -3,6 +3,7 @@
 use std::{io::Write as _, os::unix::fs::FileExt, path::PathBuf};
 
 use super::*;
+use crate::keys;
 
 /// A folder with a closed store in it that holds `count` events of run 1.
 async fn closed(count: u64) -> TempDir {
@@ -95,4 +96,41 @@ async fn an_event_without_its_file_is_damaged() {
     fs::remove_dir_all(folder.path().join("blobs")).unwrap();
     let result = store.events(run(1), 0, 10).await;
     assert!(matches!(result, Err(Error::Damaged { .. })), "{result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_without_its_file_is_damaged() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let digest = store.put_blob(Bytes::from(vec![1; 100_000]), FOR_LONG).await.unwrap().digest;
+    fs::remove_file(folder.path().join(format!("blobs/{digest}"))).unwrap();
+    assert!(matches!(store.blob(digest).await, Err(Error::Damaged { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_nobody_holds_go_at_the_next_start() {
+    let folder = TempDir::new().unwrap();
+    let held = open(&folder).put_blob(Bytes::from(vec![1; 100_000]), FOR_LONG).await.unwrap().digest;
+    let stray = vec![2; 100_000];
+    let path = |digest: Digest| folder.path().join(format!("blobs/{digest}"));
+    fs::write(path(Digest::of(&stray)), &stray).unwrap();
+    drop(open(&folder));
+    assert!(!path(Digest::of(&stray)).exists());
+    assert!(path(held).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_layout_is_refused_by_its_number() {
+    let folder = closed(1).await;
+    {
+        let db = sled::open(folder.path().join("store")).unwrap();
+        db.insert(keys::LAYOUT, &[1]).unwrap();
+        db.flush().unwrap();
+    }
+    match reopen(&folder) {
+        Err(error @ Error::Layout { found: 1, known: keys::LAYOUT_VERSION }) => {
+            assert!(error.hint().unwrap().contains("--data"));
+        }
+        other => panic!("{other:?}"),
+    }
 }

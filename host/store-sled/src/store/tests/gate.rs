@@ -168,3 +168,96 @@ async fn timers_of_items_are_hidden_one_by_one() {
     done.await.unwrap();
     assert_eq!(store.due_timers(at(1), 100).await.unwrap().len(), 8);
 }
+
+/// A finished run with a blob, removed by a batch that is held up on its way to the disk.
+async fn removing() -> (Held, Bytes) {
+    let (folder, device) = (TempDir::new().unwrap(), Arc::new(TestDevice::default()));
+    let store = device.open_store(&folder);
+    let blob = Bytes::from(vec![7; 100_000]);
+    store.append(suite::ended(run(1), vec![suite::bringing(&blob)])).await.unwrap();
+    store.append(first(run(2))).await.unwrap();
+    device.close_gate();
+    let removed = store.write(Body::Remove(run(1)));
+    let removed = device.until_sync(|| removed.map_ok(|_| ()).boxed());
+    (Held { device, store, appends: vec![removed], _folder: folder }, blob)
+}
+
+async fn check_still_there(store: &SledStore, blob: &Bytes) {
+    assert_eq!(store.events(run(1), 0, 10).await.unwrap(), first(run(1)).events);
+    assert!(store.summary(run(1)).await.unwrap().is_some());
+    check_listed(store, Query::default(), &[2, 1]).await;
+    check_listed(store, Query { status: Some(RunStatus::Succeeded), ..Query::default() }, &[1]).await;
+    assert!(store.blob(Digest::of(blob)).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_there_until_its_removal_is_synced() {
+    let (held, blob) = removing().await;
+    check_still_there(&held.store, &blob).await;
+    let mut news = held.store.subscribe();
+    held.device.open_gate();
+    for done in held.appends {
+        done.await.unwrap();
+    }
+    check_listed(&held.store, Query::default(), &[2]).await;
+    assert!(held.store.events(run(1), 0, 10).await.unwrap().is_empty());
+    assert!(news.try_recv().is_err(), "there is nothing to read of a removed run");
+    // Its caller is gone: a sweep does the rest.
+    held.store.sweep(at(0)).await.unwrap();
+    assert_eq!(held.store.blob(Digest::of(&blob)).await.unwrap(), None);
+    whole::check(&held.store);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_removal_failed_is_still_there() {
+    let (held, blob) = removing().await;
+    held.device.fail_syncs(true);
+    held.device.open_gate();
+    for done in held.appends {
+        assert!(done.await.is_err());
+    }
+    held.device.fail_syncs(false);
+    check_still_there(&held.store, &blob).await;
+    assert!(held.store.remove_run(run(1)).await.is_err());
+    assert!(held.store.sweep(at(0)).await.is_err());
+    check_still_there(&held.store, &blob).await;
+}
+
+/// The only holder of a blob lets go, and somebody else comes: in the same batch, or in the one behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_as_the_last_holder_goes_finds_the_bytes() {
+    let blob = Bytes::from(vec![7; 100_000]);
+    let hold = || Body::Blob { digest: Digest::of(&[7; 100_000]), bytes: None, hold: FOR_LONG };
+    for together in [true, false] {
+        let (folder, device) = (TempDir::new().unwrap(), Arc::new(TestDevice::default()));
+        let store = device.open_store(&folder);
+        store.append(suite::ended(run(1), vec![suite::bringing(&blob)])).await.unwrap();
+        store.write(Body::Remove(run(1))).await.unwrap();
+        device.close_gate();
+        // Holds the committer up, so that what follows shares a batch.
+        let first = device.until_sync(|| store.append(first(run(2))));
+        let clear = store.write(Body::Clear(run(1)));
+        let held = if together {
+            let held = store.write(hold());
+            device.open_gate();
+            held
+        } else {
+            device.until_sync(|| device.let_one_through());
+            let held = store.write(hold());
+            device.open_gate();
+            held
+        };
+        first.await.unwrap();
+        clear.await.unwrap();
+        match held.await {
+            Ok(is_new) => assert!(together && is_new),
+            Err(Error::BlobMissing { .. }) => assert!(!together),
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(store.has_blob(Digest::of(&blob)).await.unwrap(), together);
+        whole::check(&store);
+        // And whoever brings the bytes gets through.
+        store.put_blob(blob.clone(), FOR_LONG).await.unwrap();
+        assert_eq!(store.blob(Digest::of(&blob)).await.unwrap(), Some(blob.clone()));
+    }
+}
