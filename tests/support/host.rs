@@ -15,6 +15,7 @@ use crate::{DEADLINE, eventually};
 pub struct Host {
     folder: TempDir,
     process: Child,
+    calling: Calling,
     /// `http://127.0.0.1:PORT`
     pub url: String,
     client: reqwest::Client,
@@ -25,6 +26,14 @@ pub struct Host {
 pub struct HostBuilder {
     config: String,
     plugins: Vec<PathBuf>,
+    calling: Calling,
+}
+
+/// How the binary is called, at every start.
+#[derive(Default)]
+struct Calling {
+    arguments: Vec<&'static str>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl HostBuilder {
@@ -33,6 +42,20 @@ impl HostBuilder {
     pub fn config(mut self, text: &str) -> Self {
         self.config.push_str(text);
         self.config.push('\n');
+        self
+    }
+
+    /// Sets a variable of the host's environment, which holds nothing of the developer's.
+    #[must_use]
+    pub fn variable(mut self, name: &'static str, value: &str) -> Self {
+        self.calling.environment.push((name, value.to_owned()));
+        self
+    }
+
+    /// Lets the host log as much as it can.
+    #[must_use]
+    pub fn talkative(mut self) -> Self {
+        self.calling.arguments.extend(["--log", "trace"]);
         self
     }
 
@@ -52,8 +75,8 @@ impl HostBuilder {
             fs::copy(plugin, folder.path().join("plugins").join(name)).expect("guests can be copied");
         }
         fs::write(folder.path().join("stepcell.yaml"), &self.config).expect("the folder is ours");
-        let (process, url) = serve(folder.path());
-        let host = Host { folder, process, url, client: reqwest::Client::new() };
+        let (process, url) = serve(folder.path(), &self.calling);
+        let host = Host { folder, process, calling: self.calling, url, client: reqwest::Client::new() };
         host.ready().await;
         host
     }
@@ -94,8 +117,33 @@ impl Host {
     /// Starts the host again on the same folder.
     pub async fn restart(&mut self) {
         self.kill();
-        (self.process, self.url) = serve(self.folder.path());
+        (self.process, self.url) = serve(self.folder.path(), &self.calling);
         self.ready().await;
+    }
+
+    /// Puts lines that a refusal showed into `stepcell.yaml`, as its reader is told to, and starts the host again.
+    pub async fn paste(&mut self, lines: &str) {
+        let path = self.folder.path().join("stepcell.yaml");
+        let config = fs::read_to_string(&path).expect("the host was started with it");
+        fs::write(&path, pasted(&config, lines)).expect("the folder is ours");
+        self.restart().await;
+    }
+
+    /// What the process has logged, all its starts together.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("serve.log")).unwrap_or_default()
+    }
+
+    /// Files of the data folder that hold a text, and the log where that does.
+    pub fn files_with(&self, text: &str) -> Vec<PathBuf> {
+        let holds = |path: &PathBuf| {
+            let bytes = fs::read(path).unwrap_or_default();
+            bytes.windows(text.len()).any(|window| window == text.as_bytes())
+        };
+        let mut files = files(&self.folder.path().join("stepcell-data"));
+        assert!(!files.is_empty(), "the host keeps its data elsewhere");
+        files.push(self.folder.path().join("serve.log"));
+        files.into_iter().filter(holds).collect()
     }
 
     async fn ready(&self) {
@@ -153,6 +201,30 @@ impl Host {
         self.get(&format!("/runs/{run}")).await.1
     }
 
+    /// Submits one step as a flow, waits for its end, and gives the step with the run's id beside it.
+    pub async fn step(&self, kind: &str, config: Value) -> Value {
+        let flow = json!({"name": "one", "steps": [{"id": "a", "type": kind, "config": config}]});
+        let (status, run) = self.post("/runs?wait=60s", &json!({"flow": flow})).await;
+        assert_eq!(status, StatusCode::OK, "{run:#}");
+        let mut step = run["steps"]["a"].clone();
+        step["run_id"] = run["run_id"].clone();
+        step
+    }
+
+    /// All events of a run so far; `run` is anything that has its id.
+    pub async fn events(&self, run: &Value) -> Vec<Value> {
+        let id = run["run_id"].as_str().expect("an id");
+        let (_, page) = self.get(&format!("/runs/{id}/events?limit=1000")).await;
+        page["events"].as_array().unwrap_or_else(|| panic!("no events: {page:#}")).clone()
+    }
+
+    /// The refusals of a run: the data of its `capability.denied` events.
+    pub async fn refusals(&self, run: &Value) -> Vec<Value> {
+        let events = self.events(run).await;
+        let refusals = events.into_iter().filter(|event| event["type"] == "capability.denied");
+        refusals.map(|event| event["data"].clone()).collect()
+    }
+
     /// Waits until the run has a status.
     pub async fn until(&self, run: &str, status: &str) -> Value {
         eventually(&format!("run {run} is {status}"), || async {
@@ -187,9 +259,44 @@ async fn answer(response: Response) -> (StatusCode, Value) {
     (status, value)
 }
 
+/// As a person does it who has `grants:` once.
+fn pasted(config: &str, lines: &str) -> String {
+    let read =
+        |text: &str| serde_yaml_ng::from_str::<Value>(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let (mut all, new) = (read(config), read(lines));
+    let keys = new.as_object().unwrap_or_else(|| panic!("no lines of a config: {lines}"));
+    if keys.keys().all(|key| all.get(key).is_none()) {
+        return format!("{config}\n{lines}\n");
+    }
+    merge(&mut all, &new);
+    // JSON is YAML.
+    all.to_string()
+}
+
+/// What is named anew replaces what was there.
+fn merge(all: &mut Value, new: &Value) {
+    match (all, new) {
+        (Value::Object(all), Value::Object(new)) => {
+            for (key, value) in new {
+                merge(all.entry(key.as_str()).or_insert(Value::Null), value);
+            }
+        }
+        (all, new) => *all = new.clone(),
+    }
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
 /// Starts the binary on a free port; gives its address as it prints it.
-fn serve(folder: &Path) -> (Child, String) {
-    let mut command = crate::cli::command(folder, &["serve", "--listen", "127.0.0.1:0"]);
+fn serve(folder: &Path, calling: &Calling) -> (Child, String) {
+    let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
+    arguments.extend(&calling.arguments);
+    let mut command = crate::cli::command(folder, &arguments);
+    command.envs(calling.environment.iter().map(|(name, value)| (name, value)));
     let log =
         fs::OpenOptions::new().create(true).append(true).open(folder.join("serve.log")).expect("a file");
     let mut process = command.stderr(log).spawn().expect("the binary is built by `cargo xtask test`");

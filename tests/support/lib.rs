@@ -9,14 +9,24 @@
 )]
 
 mod cli;
+mod dns;
 mod host;
+pub mod llm;
+mod peer;
 mod postgres;
 mod shop;
+mod smtp;
+mod tls;
 
 pub use cli::{Output, stepcell};
+pub use dns::Dns;
 pub use host::{Host, HostBuilder};
+pub use llm::Llm;
+pub use peer::Peer;
 pub use postgres::Postgres;
 pub use shop::Shop;
+pub use smtp::{Mail, Misbehave, Smtp, SmtpTls};
+pub use tls::{Authority, Https};
 
 use std::{
     future::Future,

@@ -6,7 +6,7 @@ use std::{
 use axum::{
     Router,
     extract::{Request, State},
-    http::StatusCode,
+    http::{HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ async fn answer(State(seen): State<Arc<Mutex<Vec<Seen>>>>, request: Request) -> 
     let earlier = {
         let mut seen = seen.lock().expect("no test panics with it");
         let earlier = seen.iter().filter(|seen| seen.path == path).count();
-        let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         seen.push(Seen {
             method: parts.method.to_string(),
             path: path.clone(),
@@ -88,8 +88,46 @@ async fn answer(State(seen): State<Arc<Mutex<Vec<Seen>>>>, request: Request) -> 
         "/flaky" => axum::Json(json!({"attempt": earlier + 1})).into_response(),
         "/broken" => (StatusCode::INTERNAL_SERVER_ERROR, "broken").into_response(),
         "/big" => "x".repeat(300_000).into_response(),
+        // Hands back all that came, for the tests of what must not come back.
+        "/mirror" => mirror(&parts, &body),
+        // To wherever the query says, percent-encoded.
+        "/go" => go(parts.uri.query().unwrap_or_default()),
         "/away" => (StatusCode::FOUND, [("location", "http://127.0.0.1:9/")]).into_response(),
         "/never" => std::future::pending().await,
         _ => (StatusCode::NOT_FOUND, "nothing here").into_response(),
     }
+}
+
+fn mirror(parts: &axum::http::request::Parts, body: &[u8]) -> Response {
+    let headers = parts
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
+    let text = format!("{}\n{}\n{}", parts.uri, headers.collect::<String>(), String::from_utf8_lossy(body));
+    let back = parts.headers.get("authorization").cloned();
+    let mut response = text.into_response();
+    if let Some(back) = back {
+        response.headers_mut().insert("x-back", back);
+    }
+    response
+}
+
+fn go(query: &str) -> Response {
+    let to = query.strip_prefix("to=").unwrap_or_default();
+    match HeaderValue::from_bytes(&decoded(to)) {
+        Ok(location) => (StatusCode::TEMPORARY_REDIRECT, [("location", location)]).into_response(),
+        Err(_) => (StatusCode::BAD_REQUEST, "no header holds that").into_response(),
+    }
+}
+
+/// Of percent-encoding.
+fn decoded(text: &str) -> Vec<u8> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at(2);
+        bytes.push(u8::from_str_radix(digits, 16).expect("the test encodes as it should"));
+        bytes.extend(rest.bytes());
+    }
+    bytes
 }
