@@ -14,7 +14,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     build::step("running the tests of the host, the SDK and the plugins", || nextest(root, arguments))?;
     // nextest runs no examples of documentation.
     build::step("running the SDK's examples", || {
-        build::cargo(root, &["test", "--quiet", "--doc", "--package", "stepcell", "--features", "http"])
+        build::cargo(root, &["test", "--quiet", "--doc", "--package", "stepcell", "--all-features"])
     })
 }
 
