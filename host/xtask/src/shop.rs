@@ -1,4 +1,4 @@
-//! The small shop that the demo's flow calls: a few fixed answers over HTTP on loopback.
+//! The small shop that the demo's flows call: a few fixed answers over HTTP on loopback, and a model of few words.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -79,6 +79,31 @@ fn answer(method: &str, path: &str, body: &Value) -> (&'static str, Value) {
             let order = body.get("order").and_then(Value::as_str).unwrap_or("?");
             ("201 Created", json!({ "confirmation": format!("C-{order}") }))
         }
+        ("POST", "/v1/chat/completions") => ("200 OK", completion(body)),
+        ("POST", "/hooks") => ("202 Accepted", json!({ "taken": true })),
         _ => ("404 Not Found", json!({ "error": "the shop does not know that" })),
     }
+}
+
+/// In the format of OpenAI. It finds bad whatever names a fault.
+fn completion(body: &Value) -> Value {
+    const FAULTS: [&str; 5] = ["broken", "late", "missing", "wrong", "never"];
+    let messages = body.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let text = |message: &Value| message.get("content").and_then(Value::as_str).map(str::to_lowercase);
+    let asked = messages.last().and_then(text).unwrap_or_default();
+    let mood = if FAULTS.iter().any(|fault| asked.contains(fault)) { "bad" } else { "good" };
+    // As many tokens as words.
+    let prompt: usize = messages.iter().filter_map(text).map(|text| text.split_whitespace().count()).sum();
+    json!({
+        "id": "chatcmpl-demo",
+        "object": "chat.completion",
+        "created": 0,
+        "model": body.get("model").unwrap_or(&Value::Null),
+        "choices": [{
+            "index": 0,
+            "message": { "role": "assistant", "content": mood },
+            "finish_reason": "stop",
+        }],
+        "usage": { "prompt_tokens": prompt, "completion_tokens": 1, "total_tokens": prompt + 1 },
+    })
 }
