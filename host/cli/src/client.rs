@@ -68,6 +68,11 @@ impl Client {
         self.call(self.request(Method::GET, path, query).timeout(CALL_TIME)).await
     }
 
+    /// `DELETE` of a path below `/api/v1`, which answers nothing.
+    pub(crate) async fn delete(&self, path: &[&str]) -> Result<(), Error> {
+        self.call(self.request(Method::DELETE, path, &[]).timeout(CALL_TIME)).await.map(drop)
+    }
+
     /// `POST` of JSON to a path below `/api/v1`; the answer is read as JSON.
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,

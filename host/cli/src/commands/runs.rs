@@ -19,7 +19,7 @@ use crate::{
     text,
 };
 
-/// Lists, shows and cancels the runs of a server.
+/// Lists, shows, cancels and deletes the runs of a server.
 #[derive(Debug, Args)]
 pub struct Runs {
     #[command(subcommand)]
@@ -33,6 +33,7 @@ enum Action {
     Events(Events),
     Logs(Logs),
     Cancel(Cancel),
+    Delete(Delete),
 }
 
 /// Lists runs, newest first.
@@ -88,6 +89,18 @@ struct Cancel {
     server: ServerArgs,
 }
 
+/// Removes a run that has ended, with its events, its log and its blobs.
+///
+/// A run that goes on is left as it is, cancel it first; the exit status is 2 then.
+#[derive(Debug, Args)]
+struct Delete {
+    /// The run's id.
+    #[arg(value_name = "RUN", value_parser = run_id)]
+    run: RunId,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
 impl Runs {
     pub async fn run(self, global: &Global) -> Result<(), Error> {
         logging::start(global, "error", None)?;
@@ -98,6 +111,7 @@ impl Runs {
             Action::Events(events) => events.run(output).await,
             Action::Logs(logs) => logs.run(output).await,
             Action::Cancel(cancel) => cancel.run(output).await,
+            Action::Delete(delete) => delete.run(output).await,
         }
     }
 }
@@ -178,6 +192,17 @@ impl Cancel {
         let body = serde_json::json!({ "reason": self.reason });
         let view: Box<RawValue> = client.post(&["runs", &self.run.to_string(), "cancel"], &body).await?;
         if output.is_json() { output.json(&view) } else { output.text(&format!("{} cancelled\n", self.run)) }
+    }
+}
+
+impl Delete {
+    async fn run(self, output: Output) -> Result<(), Error> {
+        let client = Client::new(&self.server, None)?;
+        client.delete(&["runs", &self.run.to_string()]).await?;
+        if output.is_json() {
+            return output.json(&serde_json::json!({ "run_id": self.run, "deleted": true }));
+        }
+        output.text(&format!("{} deleted\n", self.run))
     }
 }
 
