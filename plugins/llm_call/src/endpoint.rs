@@ -1,15 +1,24 @@
 //! Where a question goes. Whether it may go there is for the host's connector to say, so that nothing is refused here.
 
-/// Adds `path` to `base`, and before it `version` where the base lacks it. A query stays at the end.
+/// Adds `path` to `base`, and before it `version` where the base lacks it. A query stays at the end. A base that names
+/// no server stays as it is: behind `http://`, the path's first word would become one.
 ///
 /// `bare_only` says that the version belongs to bases without any path: servers that speak the format of OpenAI have
 /// paths of their own.
 pub(crate) fn join(base: &str, version: &str, path: &str, bare_only: bool) -> String {
+    if !names_server(base) {
+        return base.to_owned();
+    }
     let (base, query) = base.split_at(base.find(['?', '#']).unwrap_or(base.len()));
     let base = base.trim_end_matches('/');
     let has_version = if bare_only { has_path(base) } else { base.ends_with(version) };
     let version = if has_version { "" } else { version };
     format!("{base}{version}{path}{query}")
+}
+
+fn names_server(base: &str) -> bool {
+    let server = base.split_once("://").and_then(|(_, rest)| rest.chars().next());
+    server.is_some_and(|first| !matches!(first, '/' | '\\' | '?' | '#' | '\0'..=' '))
 }
 
 fn has_path(base: &str) -> bool {
@@ -47,8 +56,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_left_for_the_connector_to_refuse() {
-        check("not a url", true, "not a url/v1/ask");
-        check("", false, "/v1/ask");
+    fn what_names_no_server_is_left_for_the_connector_to_refuse() {
+        for base in [
+            "",
+            "not a url",
+            "http://",
+            "http:///",
+            "http://\\",
+            "http://\t/",
+            "http:",
+            "http://?",
+            "data:text/plain,a",
+        ] {
+            check(base, true, base);
+            check(base, false, base);
+        }
     }
 }
