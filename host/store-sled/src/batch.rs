@@ -2,7 +2,7 @@
 
 mod removal;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use sled::{IVec, Tree};
@@ -37,6 +37,8 @@ pub(crate) struct Batch {
     runs: HashMap<RunId, Option<RunSummary>>,
     timers: BTreeMap<Timer, TimerState>,
     holds: Holds,
+    /// Runs that it lets hold a blob before they are there.
+    early: HashSet<RunId>,
     overlay: Overlay,
     answers: Vec<Answer>,
 }
@@ -121,6 +123,7 @@ impl Batch {
         // All that can fail comes before the first change: an append is applied whole or not at all.
         let timers = self.changed_timers(append.timers, base)?;
         let brought = self.check_blobs(run, &append.blobs, base)?;
+        let was_early = before.is_none() && self.is_early(run, base)?;
         let file = self.put_parts(append.events, run, base, |part| {
             IVec::from(keys::events(run, append.summary.seq, part).as_slice())
         })?;
@@ -129,6 +132,10 @@ impl Batch {
         }
         for digest in append.blobs.iter().map(|blob| blob.digest).chain(file) {
             self.holds.hold(digest, Hold::Run(run));
+        }
+        if was_early {
+            self.early.remove(&run);
+            self.changes.remove(&keys::early(run));
         }
         self.reindex(run, before.as_ref(), Some(&append.summary));
         self.changes.insert(&keys::run(run), append.encoded_summary);
@@ -159,6 +166,12 @@ impl Batch {
             }
         }
         Ok(brought)
+    }
+
+    /// Whether a run that is not there holds blobs already.
+    fn is_early(&self, run: RunId, base: &Base<'_>) -> Result<bool, Error> {
+        let marked = || base.tree.contains_key(keys::early(run)).map_err(|e| error::sled("look up a run", e));
+        Ok(self.early.contains(&run) || marked()?)
     }
 
     fn changed_timers(
@@ -206,6 +219,7 @@ impl Batch {
             self.changed = true;
             // A run that never gets to the disk is found by this at the next start.
             if let Some(run) = early {
+                self.early.insert(run);
                 self.changes.insert(&keys::early(run), &[]);
             }
         }

@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     batch::{self, Base, Batch, Sealed},
-    disk::Disk,
+    disk::{Disk, FREE_MIN},
     error,
     files::Files,
     mark::Mark,
@@ -81,17 +81,29 @@ impl Committer {
         }) {
             next.push(write);
         }
-        let memory_bytes: usize = next.iter().map(Write::memory_bytes).sum();
-        if let Err(error) = self.disk.check_room(&self.log, bytes.max(memory_bytes)) {
-            return refuse(next, &error);
-        }
-        for write in next {
+        for write in self.admit(next, bytes) {
             batch.add(write, &base);
         }
         if !batch.is_changed() {
             return batch.answer(&Ok(()));
         }
         self.persist(batch.seal(self.commits + 1));
+    }
+
+    /// Answers the writes for which there is no room on the disk; gives the others. What makes room may use some
+    /// of what is kept free: a full disk is to be emptied by removing runs.
+    fn admit(&self, writes: Vec<Write>, log_bytes: usize) -> Vec<Write> {
+        let bytes = log_bytes.max(writes.iter().map(Write::memory_bytes).sum());
+        let Err(error) = self.disk.check_room(&self.log, FREE_MIN, bytes) else { return writes };
+        let (removals, others): (Vec<_>, Vec<_>) = writes.into_iter().partition(Write::makes_room);
+        refuse(others, &error);
+        match self.disk.check_room(&self.log, FREE_MIN / 2, bytes) {
+            Ok(()) => removals,
+            Err(error) => {
+                refuse(removals, &error);
+                Vec::new()
+            }
+        }
     }
 
     /// Applies and syncs a batch; then shows it, tells of it and answers, in this order.

@@ -56,10 +56,10 @@ impl Disk {
         Self { device, syncs: Arc::default() }
     }
 
-    /// Fails unless `bytes` more fit on the disk that holds `file`.
-    pub(crate) fn check_room(&self, file: &File, bytes: usize) -> Result<(), Error> {
+    /// Fails unless `bytes` more fit on the disk that holds `file`, and leave `kept` free.
+    pub(crate) fn check_room(&self, file: &File, kept: u64, bytes: usize) -> Result<(), Error> {
         let free = self.device.free(file).map_err(|e| error::io("look how full the disk is", &e))?;
-        let needed = FREE_MIN.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        let needed = kept.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         if free < needed { Err(Error::Full) } else { Ok(()) }
     }
 

@@ -12,7 +12,7 @@ use stepcell_core::Digest;
 use stepcell_store::Error;
 
 use crate::{
-    disk::Disk,
+    disk::{Disk, FREE_MIN},
     error,
     folder::{self, DataDir},
 };
@@ -55,7 +55,7 @@ impl Files {
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         // Whoever wrote it may still be about to sync the folder, so that is done in any case.
         if !self.dir.metadata(&name).is_ok_and(|file| file.len() == size) {
-            self.disk.check_room(&self.handle, bytes.len())?;
+            self.disk.check_room(&self.handle, FREE_MIN, bytes.len())?;
             let unfinished = format!("{UNFINISHED}{name}.{}", self.writers.fetch_add(1, Ordering::Relaxed));
             if let Err(e) = self.write(&unfinished, &name, bytes) {
                 // At the next start it would be removed anyway.

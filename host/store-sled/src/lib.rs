@@ -32,9 +32,9 @@
 //!
 //! # When the disk fails
 //! A disk that is almost full is noticed before anything is written: appends fail with
-//! [`Error::Full`](stepcell_store::Error::Full) until there is room again. After a write or a sync that failed
-//! nobody knows what is on the disk, and the one log is shared by all runs: the batch is answered with the error
-//! and told to nobody, and all later appends are refused with
+//! [`Error::Full`](stepcell_store::Error::Full) until there is room again, which removing runs may make. After a
+//! write or a sync that failed nobody knows what is on the disk, and the one log is shared by all runs: the batch is
+//! answered with the error and told to nobody, and all later appends are refused with
 //! [`Error::Failed`](stepcell_store::Error::Failed) until the store is opened again. Reads go on, and show what
 //! was synced.
 //!

@@ -90,12 +90,13 @@ impl SledStore {
         Ok(Self { queue, reader, disk, news, early, committer, data: data.clone() })
     }
 
-    /// Queues a write; the future is done after its sync.
-    fn write(&self, body: Body) -> BoxFuture<'static, Result<bool, Error>> {
+    /// Queues a write, now; the future is done after its sync.
+    fn write(&self, body: Body) -> impl Future<Output = Result<bool, Error>> + Send + use<> {
         let (done, answer) = oneshot::channel();
-        match self.queue.push(Write { body, done }) {
-            Ok(()) => async move { answer.await.unwrap_or_else(|_| Err(stopped())) }.boxed(),
-            Err(error) => ready(Err(error)).boxed(),
+        let pushed = self.queue.push(Write { body, done });
+        async move {
+            pushed?;
+            answer.await.unwrap_or_else(|_| Err(stopped()))
         }
     }
 

@@ -68,6 +68,14 @@ impl Write {
         }
     }
 
+    /// Whether it is of those that make room on the disk.
+    pub(crate) fn makes_room(&self) -> bool {
+        match &self.body {
+            Body::Append(_) | Body::Blob { .. } => false,
+            Body::Remove(_) | Body::Clear(_) | Body::Expire(_) | Body::Orphans(_) => true,
+        }
+    }
+
     /// What it holds in memory. The bytes that an append may bring are not its own: all runs of a flow share
     /// those of its definition.
     pub(crate) fn memory_bytes(&self) -> usize {

@@ -64,7 +64,7 @@ impl Error {
             Self::Conflict { .. } => Some("read the run again, then decide anew"),
             Self::BlobMissing { .. } => Some("put it again: `POST /api/v1/blobs`"),
             Self::Unfinished { .. } => Some("cancel the run first"),
-            Self::Full => Some("free some space; the store goes on by itself"),
+            Self::Full => Some("free some space, or delete runs; the store goes on by itself"),
             Self::Busy { .. } => Some("submit fewer runs at a time, or give the data folder a faster disk"),
             Self::Failed { .. } => Some("check the disk, then restart the host; runs go on where they were"),
             Self::Damaged { .. } => Some("put back a copy of the data folder from before the damage"),

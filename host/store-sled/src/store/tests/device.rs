@@ -42,7 +42,8 @@ struct State {
     /// Syncs that have come as far as the gate.
     arrived: u64,
     failing: bool,
-    full: bool,
+    /// Bytes that are free, where they are not endless.
+    free: Option<u64>,
 }
 
 impl TestDevice {
@@ -70,8 +71,9 @@ impl TestDevice {
         self.state.lock().failing = failing;
     }
 
-    pub(super) fn fill(&self, full: bool) {
-        self.state.lock().full = full;
+    /// Leaves so many bytes free, any number by `None`.
+    pub(super) fn fill(&self, free: Option<u64>) {
+        self.state.lock().free = free;
     }
 
     /// Returns when one more sync than so far has come to the gate, begun by `begin`.
@@ -88,7 +90,7 @@ impl TestDevice {
 
 impl Device for TestDevice {
     fn free(&self, _: &File) -> io::Result<u64> {
-        Ok(if self.state.lock().full { 0 } else { u64::MAX })
+        Ok(self.state.lock().free.unwrap_or(u64::MAX))
     }
 
     fn sync_log(&self, log: &File) -> io::Result<()> {

@@ -7,6 +7,7 @@ use super::{
     device::{TestDevice, TestStore},
     *,
 };
+use crate::disk::FREE_MIN;
 
 /// Runs 1 to 3, synced, and then a batch that is held up on its way to the disk: it adds to run 1 and finishes
 /// it, moves the timer of run 2, and makes run 4.
@@ -140,15 +141,36 @@ async fn a_full_disk_refuses_until_there_is_room() {
     let (folder, device) = (TempDir::new().unwrap(), Arc::new(TestDevice::default()));
     let store = device.open_store(&folder);
     store.append(first(run(1))).await.unwrap();
-    device.fill(true);
+    device.fill(Some(0));
     assert!(matches!(store.append(append(run(1), 1, 1)).await, Err(Error::Full)));
     assert!(matches!(store.put_blob(Bytes::from(vec![1; 10]), FOR_LONG).await, Err(Error::Full)));
     assert!(matches!(store.put_blob(Bytes::from(vec![1; 1 << 20]), FOR_LONG).await, Err(Error::Full)));
     assert_eq!(store.summary(run(1)).await.unwrap(), Some(suite::summary(1)));
-    device.fill(false);
+    device.fill(None);
     store.append(append(run(1), 1, 1)).await.unwrap();
     store.put_blob(Bytes::from(vec![1; 1 << 20]), FOR_LONG).await.unwrap();
     assert_eq!(store.events(run(1), 0, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_emptied_by_removing_runs() {
+    let (folder, device) = (TempDir::new().unwrap(), Arc::new(TestDevice::default()));
+    let store = device.open_store(&folder);
+    for n in 1..=2 {
+        store
+            .append(suite::ended(run(n), vec![suite::bringing(&Bytes::from(vec![7; 100_000]))]))
+            .await
+            .unwrap();
+    }
+    store.put_blob(Bytes::from_static(b"over"), Hold::Until(at(0))).await.unwrap();
+    // Too little for an append, and enough for what makes room.
+    device.fill(Some(FREE_MIN));
+    assert!(matches!(store.append(append(run(1), 1, 1)).await, Err(Error::Full)));
+    assert!(store.remove_run(run(1)).await.unwrap());
+    store.sweep(at(0)).await.unwrap();
+    whole::check(&store);
+    device.fill(Some(0));
+    assert!(matches!(store.remove_run(run(2)).await, Err(Error::Full)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,4 +45,8 @@ pub(super) fn check(store: &SledStore) {
         assert!(runs.contains(&run), "{run} is not there, and has events");
     }
     assert!(rows(b'x').is_empty(), "a removal is not done");
+    for (key, _) in rows(b'y') {
+        let run = keys::indexed_run(&key).unwrap();
+        assert!(!runs.contains(&run), "{run} is there, and is marked as one that may not be");
+    }
 }
