@@ -3,7 +3,7 @@
 mod conversation;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -72,6 +72,7 @@ struct Shared {
     login: Option<(String, String)>,
     mails: Mutex<Vec<Mail>>,
     misbehaviour: Mutex<BTreeMap<&'static str, Misbehave>>,
+    reached: Mutex<BTreeSet<String>>,
     accepted: AtomicUsize,
     open: AtomicUsize,
 }
@@ -137,6 +138,11 @@ impl Smtp {
         held(&self.shared.misbehaviour).clear();
     }
 
+    /// Whether some client has come so far; see [`Self::misbehave`].
+    pub fn reached(&self, at: &str) -> bool {
+        held(&self.shared.reached).contains(at)
+    }
+
     /// Connections so far.
     pub fn accepted(&self) -> usize {
         self.shared.accepted.load(SeqCst)
@@ -162,7 +168,8 @@ fn secure() -> (TlsAcceptor, String) {
     let key = KeyPair::generate().expect("a key");
     let names = ["127.0.0.1", "localhost"].map(str::to_owned);
     let params = CertificateParams::new(names).expect("good names");
-    let certificate: CertificateDer<'static> = params.signed_by(&key, &authority).expect("a certificate").into();
+    let certificate: CertificateDer<'static> =
+        params.signed_by(&key, &authority).expect("a certificate").into();
     let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

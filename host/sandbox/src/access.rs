@@ -49,9 +49,8 @@ impl Access {
     pub(crate) fn http(&self) -> impl Iterator<Item = (Refuser, &[HttpRule])> {
         let own = self.operator.http.as_deref().unwrap_or_default();
         let levels = self.narrowings.iter().enumerate();
-        std::iter::once((Refuser::Operator, own)).chain(
-            levels.filter_map(|(at, level)| Some((Refuser::Narrowing(at), level.http.as_deref()?))),
-        )
+        std::iter::once((Refuser::Operator, own))
+            .chain(levels.filter_map(|(at, level)| Some((Refuser::Narrowing(at), level.http.as_deref()?))))
     }
 
     /// The lines that would allow what was refused: all that the refuser said, with `change` made. An entry in the
@@ -75,13 +74,18 @@ impl Access {
     }
 
     /// The rules for a database, the operator's first; or who refuses it.
-    pub(crate) fn database(&self, name: &str) -> Result<Vec<&DatabaseRule>, Refuser> {
+    pub(crate) fn database(&self, name: &str) -> Result<Vec<(Refuser, &DatabaseRule)>, Refuser> {
         let refused = self.refused(|grant, whole| {
             grant.databases.as_ref().map_or(whole, |databases| databases.contains_key(name))
         });
         match refused {
             Some(refuser) => Err(refuser),
-            None => Ok(self.levels().filter_map(|grant| grant.databases.as_ref()?.get(name)).collect()),
+            None => {
+                let said = self
+                    .levels()
+                    .filter_map(|(who, grant)| Some((who, grant.databases.as_ref()?.get(name)?)));
+                Ok(said.collect())
+            }
         }
     }
 
@@ -117,7 +121,9 @@ impl Access {
         self.narrowings.iter().position(|level| !allows(level, true)).map(Refuser::Narrowing)
     }
 
-    fn levels(&self) -> impl Iterator<Item = &Grant> {
-        std::iter::once(&*self.operator).chain(self.narrowings.iter().map(|level| &**level))
+    fn levels(&self) -> impl Iterator<Item = (Refuser, &Grant)> {
+        let narrowings = self.narrowings.iter().enumerate();
+        std::iter::once((Refuser::Operator, &*self.operator))
+            .chain(narrowings.map(|(at, level)| (Refuser::Narrowing(at), &**level)))
     }
 }

@@ -10,6 +10,7 @@ mod generated {
         path: [
             "../../wit/step",
             "../../wit/http",
+            "../../wit/database",
             "../../wit/secrets",
             "../../wit/email",
             "../../wit/blobs",
@@ -20,6 +21,7 @@ mod generated {
             world cell {
                 import stepcell:step/types@0.1.0;
                 import stepcell:http/http@0.1.0;
+                import stepcell:database/database@0.1.0;
                 import stepcell:secrets/secrets@0.1.0;
                 import stepcell:email/email@0.1.0;
                 import stepcell:blobs/blobs@0.1.0;
@@ -29,6 +31,9 @@ mod generated {
         ",
         world: "stepcell:host/cell",
         imports: { default: async },
+        with: {
+            "stepcell:database/database.transaction": crate::capability::database::OpenTransaction,
+        },
         exports: { default: async },
     });
 }

@@ -4,6 +4,7 @@
 
 mod allow;
 mod blobs;
+pub(crate) mod database;
 mod email;
 pub(crate) mod http;
 mod ledger;
@@ -15,13 +16,15 @@ pub(crate) mod wasi_http;
 use std::{sync::Arc, time::Instant};
 
 use stepcell_core::{RunId, StepId, event::CapabilityDenied};
+use stepcell_database::Databases;
 use stepcell_engine::{meter::Meter, runner::Blobs};
 use tokio::runtime::Handle;
 
+use database::Transactions;
 pub(crate) use ledger::{Ledger, Spent, Usage};
 
 use crate::{
-    access::{Access, Refuser},
+    access::Access,
     connector::Connector,
     limits::Effective,
     mail::Mailer,
@@ -32,6 +35,8 @@ use crate::{
 pub(crate) struct Services {
     pub(crate) connector: Connector,
     pub(crate) vault: Vault,
+    /// None where nothing is run.
+    pub(crate) databases: Option<Databases>,
     /// None where the config names no mail server.
     pub(crate) mailer: Option<Arc<Mailer>>,
     /// Does the waiting: cells run on threads of their own.
@@ -64,6 +69,8 @@ pub(crate) struct Session {
     swaps: Option<Vec<Swap>>,
     /// Mails that were on their way.
     mails: u32,
+    /// Those of this cell alone.
+    transactions: Transactions,
     /// Made when the first request leaves by `wasi:http`, which may then be under way while the cell goes on.
     outgoing: Option<Arc<wasi_http::Outgoing>>,
 }
@@ -94,20 +101,20 @@ impl Session {
             ledger: Arc::new(ledger),
             swaps: None,
             mails: 0,
+            transactions: Transactions::default(),
             outgoing: None,
         }
     }
 
-    /// Counts a request that is about to be made: a statement, a mail. What goes through the connector is counted
-    /// there, hop by hop.
-    pub(crate) fn count_request(&mut self) -> Result<(), Spent> {
-        self.ledger.count_request(0)
+    /// Counts a request that is about to be made, a statement or a mail, with its bytes. What goes through the
+    /// connector is counted there, hop by hop.
+    pub(crate) fn count_request(&mut self, sent: u64) -> Result<(), Spent> {
+        self.ledger.count_request(sent)
     }
 
-    /// Counts what was sent or received after the fact; the run ends where it was too much.
-    pub(crate) fn count_bytes(&mut self, sent: u64, received: u64) -> Result<(), Spent> {
-        let sent = self.ledger.count_sent(sent);
-        self.ledger.count_received(received).and(sent)
+    /// Counts what came back; the run ends where it was too much.
+    pub(crate) fn count_received(&mut self, bytes: u64) -> Result<(), Spent> {
+        self.ledger.count_received(bytes)
     }
 
     /// Counts rows that were read or changed.
@@ -128,14 +135,5 @@ impl Session {
             let swap = |name: &String| vault.swap(*run, step.as_ref()?, name);
             secrets.iter().filter_map(swap).collect()
         })
-    }
-
-    /// Who refuses, as a message says it: `grants.TYPE` of the config, or the flow's or step's own `grants`.
-    pub(crate) fn refuser(&self, refuser: Refuser) -> String {
-        match refuser {
-            Refuser::Operator => format!("no grant of `{}`", self.access.kind),
-            Refuser::Narrowing(0) => "the flow's `grants`".to_owned(),
-            Refuser::Narrowing(_) => "the step's `grants`".to_owned(),
-        }
     }
 }

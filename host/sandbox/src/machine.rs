@@ -121,6 +121,9 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CellState>> {
         crate::cell::Types
     })?;
     stepcell::http::http::add_to_linker::<CellState, Outside>(&mut linker, |state| &mut state.session)?;
+    stepcell::database::database::add_to_linker::<CellState, Outside>(&mut linker, |state| {
+        &mut state.session
+    })?;
     stepcell::secrets::secrets::add_to_linker::<CellState, Outside>(&mut linker, |state| &mut state.session)?;
     stepcell::email::email::add_to_linker::<CellState, Outside>(&mut linker, |state| &mut state.session)?;
     stepcell::blobs::blobs::add_to_linker::<CellState, Outside>(&mut linker, |state| &mut state.session)?;

@@ -15,7 +15,15 @@ use std::{
     time::Duration,
 };
 
-use lettre::{address::Envelope, transport::smtp::client::AsyncSmtpConnection};
+use lettre::{
+    address::Envelope,
+    transport::smtp::{
+        self,
+        client::AsyncSmtpConnection,
+        commands,
+        extension::{MailBodyParameter, MailParameter},
+    },
+};
 use parking_lot::Mutex;
 use tokio::{
     sync::Semaphore,
@@ -53,6 +61,7 @@ pub(crate) struct Mailer {
 /// A mail in the form in which it leaves.
 pub(crate) struct Mail {
     pub(crate) envelope: Envelope,
+    /// Without the end of the last line, which is added on the way.
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -94,10 +103,15 @@ impl Mailer {
             Some(line) => line,
             None => self.connect().await?,
         };
-        let sending = line.connection.send(&mail.envelope, &mail.bytes);
-        match timeout(HAND_OVER_TIMEOUT, sending).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(Error::of(&self.config, &error)),
+        match timeout(HAND_OVER_TIMEOUT, mail.hand_over(&mut line.connection)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                if error.status().is_some() {
+                    // It answers, so that it is told good-bye; nobody waits for that.
+                    tokio::spawn(line.close());
+                }
+                return Err(Error::of(&self.config, &error));
+            }
             Err(_) => return Err(Error::late(&self.config, "taking the mail", Some(HAND_OVER_TIMEOUT))),
         }
         line.mails += 1;
@@ -141,6 +155,34 @@ impl Mailer {
     }
 }
 
+impl Mail {
+    /// Not the library's own way, which waits for an answer to its good-bye before it tells of an error.
+    async fn hand_over(&self, connection: &mut AsyncSmtpConnection) -> Result<(), smtp::Error> {
+        let sender = self.envelope.from();
+        let all = self.envelope.to().iter().chain(sender);
+        let mut parameters = Vec::new();
+        if !all.map(AsRef::<str>::as_ref).all(str::is_ascii) {
+            parameters.push(MailParameter::SmtpUtfEight);
+        }
+        if !self.bytes.is_ascii() {
+            parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+        }
+        connection.command(commands::Mail::new(sender.cloned(), parameters)).await?;
+        for recipient in self.envelope.to() {
+            connection.command(commands::Rcpt::new(recipient.clone(), Vec::new())).await?;
+        }
+        connection.command(commands::Data).await?;
+        connection.message(&self.bytes).await.map(|_| ())
+    }
+}
+
+impl Line {
+    /// With a good-bye, where the server still listens.
+    async fn close(mut self) {
+        let _ = timeout(PROBE_TIMEOUT, self.connection.quit()).await;
+    }
+}
+
 /// Lives as long as something is idle.
 async fn sweep(idle: Weak<Mutex<Idle>>) {
     loop {
@@ -154,9 +196,8 @@ async fn sweep(idle: Weak<Mutex<Idle>>) {
             (old, !idle.swept)
         };
         drop(idle);
-        for mut line in old {
-            // A good-bye, where the server still listens.
-            let _ = timeout(PROBE_TIMEOUT, line.connection.quit()).await;
+        for line in old {
+            line.close().await;
         }
         if done {
             return;

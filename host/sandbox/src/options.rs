@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use stepcell_core::{Digest, Limits};
+use stepcell_database::Databases;
 
 use crate::{Grant, MailConfig, Secret, connector};
 
@@ -24,6 +25,8 @@ pub struct Options {
     /// By step type and file; they win over those by type alone.
     pub file_grants: BTreeMap<(String, Digest), Grant>,
     pub secrets: BTreeMap<String, Secret>,
+    /// Opened already. None for a command that runs nothing.
+    pub databases: Option<Databases>,
     /// The server that takes mail; nobody sends any where there is none.
     pub email: Option<MailConfig>,
     pub compiler: Compiler,
@@ -45,6 +48,7 @@ impl Options {
             grants: BTreeMap::new(),
             file_grants: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            databases: None,
             email: None,
             compiler,
             watch: false,

@@ -92,6 +92,7 @@ impl Shared {
         let services = Services {
             connector: Connector::new(options.connector, runtime.clone()),
             vault: Vault::new(options.host_key, options.secrets),
+            databases: options.databases,
             mailer: options.email.map(|config| Arc::new(Mailer::new(config))),
             runtime,
         };

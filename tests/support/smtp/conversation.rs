@@ -152,6 +152,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
 
     /// What belongs here, unless the server was told otherwise.
     async fn answer(&mut self, at: &str, well: &str) -> io::Result<()> {
+        held(&self.shared.reached).insert(at.to_owned());
         let how = held(&self.shared.misbehaviour).get(at).copied();
         match how {
             None => self.say(well).await,

@@ -51,8 +51,7 @@ impl Host for Session {
         if len > most {
             return Err(too_large(len, most, "limits.request"));
         }
-        self.count_request().map_err(|spent| Failure::Limit(spent.to_string()))?;
-        self.count_bytes(len, 0).map_err(|spent| Failure::Limit(spent.to_string()))?;
+        self.count_request(len).map_err(|spent| Failure::Limit(spent.to_string()))?;
         let putting = async move { blobs.put(Bytes::from(bytes)).await };
         self.in_store(putting).await.map(|digest| digest.to_string())
     }
@@ -63,7 +62,7 @@ impl Host for Session {
         let Ok(digest) = id.parse::<Digest>() else {
             return Err(Failure::Invalid(format!("`{shown}` is no id of a blob")));
         };
-        self.count_request().map_err(|spent| Failure::Limit(spent.to_string()))?;
+        self.count_request(0).map_err(|spent| Failure::Limit(spent.to_string()))?;
         let getting = async move { blobs.get(digest).await };
         let Some(bytes) = self.in_store(getting).await? else {
             return Err(Failure::Missing(format!("there is no blob `{shown}`")));
@@ -72,7 +71,7 @@ impl Host for Session {
         if len > most {
             return Err(too_large(len, most, "limits.response"));
         }
-        self.count_bytes(0, len).map_err(|spent| Failure::Limit(spent.to_string()))?;
+        self.count_received(len).map_err(|spent| Failure::Limit(spent.to_string()))?;
         Ok(bytes.into())
     }
 }

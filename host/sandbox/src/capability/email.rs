@@ -15,7 +15,8 @@ use crate::{
 use compose::Draft;
 
 /// What to add where the config names no mail server.
-const CONFIGURED: &str = "email: { url: \"smtps://USER:PASSWORD@mail.example.com\", from: flows@example.com }";
+const CONFIGURED: &str =
+    "email: { url: \"smtps://USER:PASSWORD@mail.example.com\", from: flows@example.com }";
 
 impl Session {
     /// Refuses a mail to the first recipient whom somebody does not admit.
@@ -45,8 +46,7 @@ impl Session {
 
     fn no_server(&mut self) -> Failure {
         let reason = "the config names no mail server".to_owned();
-        let refusal =
-            Refusal { capability: "email", target: "email", reason, allow: CONFIGURED.to_owned() };
+        let refusal = Refusal { capability: "email", target: "email", reason, allow: CONFIGURED.to_owned() };
         Failure::Denied(self.refuse(refusal))
     }
 }
@@ -68,8 +68,7 @@ impl Host for Session {
         if bytes > most {
             return Err(too_large(bytes, most));
         }
-        self.count_request().map_err(|spent| Failure::Limit(spent.to_string()))?;
-        self.count_bytes(bytes, 0).map_err(|spent| Failure::Limit(spent.to_string()))?;
+        self.count_request(bytes).map_err(|spent| Failure::Limit(spent.to_string()))?;
         let deadline = self.deadline.into();
         let sending = async move { mailer.send(&mail, deadline).await };
         match AbortOnDropHandle::new(self.services.runtime.spawn(sending)).await {

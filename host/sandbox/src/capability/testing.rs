@@ -74,6 +74,7 @@ impl Services {
         Self {
             connector: Connector::new(connector::Options::default(), runtime.clone()),
             vault: Vault::new([7; 32], BTreeMap::new()),
+            databases: None,
             mailer: None,
             runtime,
         }

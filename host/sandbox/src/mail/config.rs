@@ -58,11 +58,7 @@ impl MailConfig {
     /// `url` is `smtps://` or `smtp://`, the latter with `?tls=required` (the default, but for this very host),
     /// `opportunistic` or `none`; user and password stand in it, percent-encoded. `roots` are trusted beside the
     /// platform's. Connects to nothing.
-    pub fn new(
-        url: &str,
-        from: &str,
-        roots: Vec<CertificateDer<'static>>,
-    ) -> Result<Self, MailConfigError> {
+    pub fn new(url: &str, from: &str, roots: Vec<CertificateDer<'static>>) -> Result<Self, MailConfigError> {
         let bad = |message: &str| MailConfigError { key: "url", message: message.to_owned(), hint: URL_HINT };
         let url = Url::parse(url).map_err(|error| bad(&format!("it is no address: {error}")))?;
         let host = host(&url).ok_or_else(|| bad("it names no host"))?;

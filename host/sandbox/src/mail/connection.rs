@@ -89,17 +89,15 @@ impl Dialer {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
+async fn blocking<T: Send + 'static>(read: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
 }
 
 fn parameters(config: &MailConfig) -> io::Result<TlsParameters> {
     let mut builder = TlsParameters::builder(config.host.clone());
     for root in &config.roots {
-        builder = builder
-            .add_root_certificate(Certificate::from_der(root.to_vec()).map_err(io::Error::other)?);
+        builder =
+            builder.add_root_certificate(Certificate::from_der(root.to_vec()).map_err(io::Error::other)?);
     }
     builder.build_rustls().map_err(io::Error::other)
 }

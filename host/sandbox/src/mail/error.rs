@@ -50,7 +50,8 @@ impl Error {
     }
 
     pub(super) fn no_starttls(config: &MailConfig) -> Self {
-        let reason = "it does not offer STARTTLS, which `email.url` asks for; with `?tls=none` mail goes in the open";
+        let reason =
+            "it does not offer STARTTLS, which `email.url` asks for; with `?tls=none` mail goes in the open";
         Self::Unavailable { server: config.server(), reason: reason.to_owned() }
     }
 

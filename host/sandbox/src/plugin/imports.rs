@@ -7,9 +7,10 @@ use wasmtime::{Engine, component::Component};
 use super::Refusal;
 
 /// Packages that the host provides, with the versions it is compatible with.
-const KNOWN: [(&str, &str); 12] = [
+const KNOWN: [(&str, &str); 13] = [
     ("stepcell:step/", "0.1."),
     ("stepcell:http/", "0.1."),
+    ("stepcell:database/", "0.1."),
     ("stepcell:secrets/", "0.1."),
     ("stepcell:email/", "0.1."),
     ("stepcell:blobs/", "0.1."),
@@ -47,7 +48,9 @@ impl Imports {
     /// The capabilities among them, such as `http`, which has two interfaces.
     pub(crate) fn capabilities(&self) -> Vec<String> {
         let capability = |name: &'_ str| {
-            let own = name.strip_prefix("stepcell:").or(name.strip_prefix("wasi:").filter(|wasi| wasi.starts_with("http/")));
+            let own = name
+                .strip_prefix("stepcell:")
+                .or(name.strip_prefix("wasi:").filter(|wasi| wasi.starts_with("http/")));
             own?.split('/').next().map(str::to_owned)
         };
         let names = self.0.iter().filter(|name| !name.starts_with(WORDS));

@@ -43,8 +43,8 @@ impl Draft {
             bcc: mailboxes("bcc", &bcc)?,
             reply_to: reply_to.map(|address| mailbox("reply-to", &address)).transpose()?,
             subject,
-            text,
-            html,
+            text: lines(text),
+            html: html.map(lines),
         })
     }
 
@@ -61,7 +61,8 @@ impl Draft {
     }
 
     pub(super) fn finish(self, from: Mailbox, id: &str) -> Result<Mail, String> {
-        let mut builder = Composed::builder().from(from).subject(self.subject).message_id(Some(id.to_owned()));
+        let mut builder =
+            Composed::builder().from(from).subject(self.subject).message_id(Some(id.to_owned()));
         for mailbox in self.to {
             builder = builder.to(mailbox);
         }
@@ -80,8 +81,18 @@ impl Draft {
             None => builder.singlepart(SinglePart::plain(self.text)),
         };
         let composed = composed.map_err(|error| format!("the mail can not be written: {error}"))?;
-        Ok(Mail { envelope: composed.envelope().clone(), bytes: composed.formatted() })
+        let mut bytes = composed.formatted();
+        if bytes.ends_with(b"\r\n") {
+            bytes.truncate(bytes.len() - 2);
+        }
+        Ok(Mail { envelope: composed.envelope().clone(), bytes })
     }
+}
+
+/// With every kind of line end as one. A lone carriage return would stay as it is, and servers that take it for a
+/// line's end would see the mail's end within it.
+fn lines(text: String) -> String {
+    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text }
 }
 
 fn mailboxes(field: &str, addresses: &[String]) -> Result<Vec<Mailbox>, String> {

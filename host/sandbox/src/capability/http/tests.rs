@@ -1,13 +1,13 @@
-use stepcell_core::Limits;
-use stepcell_engine::runner::LimitsRequest;
+use stepcell_core::{Limits, event::CapabilityDenied};
+use stepcell_engine::{meter::Meter, runner::LimitsRequest};
 use tokio::runtime::Handle;
 
 use super::*;
 use crate::{
-    Access, Connector, Grant, HttpRule,
-    capability::{Caller, MAX_DENIED, Services},
+    Access, Grant, HttpRule,
+    capability::{Caller, Ledger, Services, ledger::MAX_DENIED},
     connector::{
-        Options,
+        Connector, Options,
         refused::REFUSED,
         tests::support::{PATIENCE, Server, text as answer},
     },
@@ -69,8 +69,8 @@ async fn a_cell_gets_what_its_grant_allows() {
     let seen = server.seen().remove(0);
     assert_eq!(seen.headers["user-agent"], concat!("stepcell/", env!("CARGO_PKG_VERSION")));
     assert_eq!(seen.headers.get_all("x-own").iter().count(), 2);
-    assert!(access.denied.is_empty());
-    assert_eq!((access.usage.requests, access.usage.sent_bytes), (1, 4));
+    assert!(access.ledger.take_denied().is_empty());
+    assert_eq!((access.ledger.usage().requests, access.ledger.usage().sent_bytes), (1, 4));
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_refusal_is_kept_once_with_its_line() {
         );
     }
     assert_eq!(
-        access.denied,
+        access.ledger.take_denied(),
         [CapabilityDenied {
             capability: "http".to_owned(),
             target: "http://127.0.0.1:8080/a".to_owned(),
@@ -113,7 +113,7 @@ async fn a_cell_can_not_fill_the_log_with_refusals() {
     for port in 1..=100 {
         let _ = access.send(request(&format!("http://a.example:{port}/"))).await;
     }
-    assert_eq!(access.denied.len(), MAX_DENIED);
+    assert_eq!(access.ledger.take_denied().len(), MAX_DENIED);
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn the_attempt_outlives_no_request() {
 async fn one_execution_has_so_many_requests() {
     let server = Server::start(|_| answer("")).await;
     let mut access = access(&[&server.url("")]);
-    access.usage.requests = access.limits.requests.value - 1;
+    access.ledger = Arc::new(Ledger::new(1, Arc::new(Meter::unlimited())));
     access.send(request(&server.url("/"))).await.unwrap();
     let result = access.send(request(&server.url("/"))).await;
     assert!(matches!(result, Err(Failure::Limit(_))), "{result:?}");
