@@ -40,11 +40,17 @@ pub(crate) struct Work {
 impl Bed {
     /// Loads the built-ins from the cache that the tests use, which is warm from the second start on.
     pub(crate) async fn start() -> Result<Self> {
+        Self::with(|options| options).await
+    }
+
+    /// The same, with what the operator grants.
+    pub(crate) async fn with(set: impl FnOnce(Options) -> Options) -> Result<Self> {
         let target = stepcell_tests::target();
         let program = target.join("debug/stepcell");
         let compiler = Compiler { program, args: vec!["compile-plugin".into()] };
         let options = Options::new(stepcell_tests::cache(), compiler);
-        let sandbox = Sandbox::start(Options { builtins: Some(target.join("plugins")), ..options }).await?;
+        let sandbox =
+            Sandbox::start(set(Options { builtins: Some(target.join("plugins")), ..options })).await?;
         sandbox.settled().await;
         let options = stepcell_engine::Options::new(Arc::new(MemoryStore::new()), sandbox.clone());
         Ok(Self { sandbox, engine: Engine::start(options).await? })

@@ -22,6 +22,8 @@ pub(crate) enum Unit {
     Millis,
     #[serde(rename = "MB")]
     Megabytes,
+    #[serde(rename = "connections")]
+    Connections,
 }
 
 /// In the figure's unit.
@@ -113,6 +115,7 @@ impl Figure {
             Unit::Micros => "µs",
             Unit::Millis => "ms",
             Unit::Megabytes => "MB",
+            Unit::Connections => "connections",
         }
     }
 

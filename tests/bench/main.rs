@@ -17,6 +17,7 @@ mod table;
 mod bed;
 mod engine;
 mod inline_code;
+mod outside;
 mod served;
 
 use std::{fs, process::ExitCode};
@@ -51,6 +52,8 @@ async fn measure() -> Result<Vec<Figure>> {
     figures.extend(engine::measure().await.context("measuring the engine")?);
     println!("==> measuring inline code right after a start");
     figures.extend(inline_code::measure().await.context("measuring inline code")?);
+    println!("==> measuring calls that leave the host");
+    figures.extend(outside::measure().await.context("measuring calls that leave the host")?);
     println!("==> measuring a served host");
     figures.extend(served::measure().await.context("measuring a served host")?);
     Ok(figures)

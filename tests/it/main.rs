@@ -10,7 +10,26 @@ mod durability;
 mod events;
 mod flows;
 mod http;
-mod http_request;
 mod inline_code;
 mod limits;
 mod plugins_folder;
+
+// What a step reaches outside.
+mod grants;
+mod narrowing;
+mod learning;
+mod budget;
+mod secrets;
+mod secrets_in_steps;
+mod network;
+mod refused;
+mod http_request;
+mod wasi_http;
+mod webhook;
+mod llm_call;
+mod sqlite;
+mod postgres;
+mod transactions;
+mod email;
+mod blobs;
+mod files;
