@@ -44,6 +44,7 @@ async fn dispatch(global: &Global, command: Command) -> Result<(), Error> {
         Command::Serve(serve) => Box::pin(serve.run(global)).await,
         Command::Submit(submit) => Box::pin(submit.run(global)).await,
         Command::Validate(validate) => Box::pin(validate.run(global)).await,
+        Command::Explain(explain) => Box::pin(explain.run(global)).await,
         Command::Plugins(plugins) => Box::pin(plugins.run(global)).await,
         Command::Runs(runs) => Box::pin(runs.run(global)).await,
         Command::CompilePlugin(compile) => compile.run(),

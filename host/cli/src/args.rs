@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    compile_plugin::CompilePlugin, plugins::Plugins, run::Run, runs::Runs, serve::Serve, submit::Submit,
-    validate::Validate,
+    compile_plugin::CompilePlugin, explain::Explain, plugins::Plugins, run::Run, runs::Runs, serve::Serve,
+    submit::Submit, validate::Validate,
 };
 
 /// Runs workflows in which every step is a WebAssembly component.
@@ -34,6 +34,7 @@ pub enum Command {
     Serve(Serve),
     Submit(Submit),
     Validate(Validate),
+    Explain(Explain),
     Plugins(Plugins),
     Runs(Runs),
     #[command(hide = true)]

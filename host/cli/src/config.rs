@@ -1,11 +1,15 @@
 //! The config file, the environment and the flags, made into one [`Config`]. Nothing else reads them.
 
+mod databases;
 mod document;
+mod email;
 mod file;
 mod grants;
 pub mod interpolate;
 mod locate;
+mod network;
 mod reader;
+mod secrets;
 
 use std::{
     collections::BTreeMap,
@@ -13,11 +17,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use stepcell_core::Limits;
-use stepcell_sandbox::Grant;
+use stepcell_core::{Budget, Limits};
+use stepcell_sandbox::Secret;
 
+pub(crate) use self::grants::file_key;
 use self::interpolate::Variables;
-use crate::{args::HostArgs, error::Error};
+pub use self::{
+    databases::{DatabaseEntry, MAIN},
+    email::EmailEntry,
+    grants::Grants,
+    network::Network,
+    secrets::SecretEntry,
+};
+use crate::{args::HostArgs, error::Error, listing::Listing};
 
 /// The name that is looked for beside the flow and in the current folder.
 pub const FILE_NAME: &str = "stepcell.yaml";
@@ -43,8 +55,14 @@ pub struct Config {
     pub plugins: Vec<PathBuf>,
     /// Of one execution.
     pub limits: Limits,
-    /// By step type.
-    pub grants: BTreeMap<String, Grant>,
+    /// Of one run.
+    pub budget: Budget,
+    /// By name. [`MAIN`] is there without being named.
+    pub databases: BTreeMap<String, DatabaseEntry>,
+    pub secrets: BTreeMap<String, SecretEntry>,
+    pub email: Option<EmailEntry>,
+    pub network: Network,
+    pub grants: Grants,
 }
 
 /// Where runs are kept.
@@ -77,6 +95,33 @@ impl Config {
         Self::load_with(flags, flow, &|name| std::env::var(name).ok())
     }
 
+    /// The secrets with their values; all that can not be had are told at once.
+    pub fn fetch_secrets(&self) -> Result<BTreeMap<String, Secret>, Error> {
+        self.fetch_secrets_with(&|name| std::env::var(name).ok())
+    }
+
+    /// The secrets by name and hosts alone, for commands that run no step.
+    pub fn secrets_without_values(&self) -> BTreeMap<String, Secret> {
+        self.secrets.iter().map(|(name, entry)| (name.clone(), entry.without_value())).collect()
+    }
+
+    fn fetch_secrets_with(&self, variables: &Variables<'_>) -> Result<BTreeMap<String, Secret>, Error> {
+        let mut secrets = BTreeMap::new();
+        let mut problems = Vec::new();
+        for (name, entry) in &self.secrets {
+            match entry.fetch(variables) {
+                Ok(secret) => _ = secrets.insert(name.clone(), secret),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() {
+            return Ok(secrets);
+        }
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        let file = self.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+        Err(Error::Problems(Listing::new(file, problems)))
+    }
+
     fn load_with(flags: &Flags, flow: Option<&Path>, variables: &Variables<'_>) -> Result<Self, Error> {
         let found = locate::file(flags.config.as_deref(), flow, variables)?;
         let file = found.as_deref().map(|path| file::read(path, variables)).transpose()?.unwrap_or_default();
@@ -96,6 +141,11 @@ impl Config {
             store: file.store.unwrap_or_default(),
             plugins: plugins.or(file.plugins).unwrap_or_else(|| vec![PathBuf::from(DEFAULT_PLUGINS)]),
             limits: file.limits,
+            budget: file.budget,
+            databases: file.databases,
+            secrets: file.secrets,
+            email: file.email,
+            network: file.network,
             grants: file.grants,
             file: found,
         })

@@ -1,24 +1,21 @@
 //! The parts wired together: a store, a sandbox, an engine, and the API over them.
 
 mod folders;
+mod options;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use stepcell_api::Api;
-use stepcell_core::Catalog;
+use stepcell_core::{Catalog, Digest, grant::Grant};
 use stepcell_engine::{Engine, PluginInfo, PluginState, Plugins, StepRunner};
-use stepcell_sandbox::{Compiler, Options, Sandbox};
+use stepcell_sandbox::{GrantSource, Options, Sandbox};
 use stepcell_store::{MemoryStore, SharedStore};
 use stepcell_store_sled::{DataDir, SledStore};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     args::Global,
-    config::{Config, DEFAULT_PLUGINS, StoreKind},
+    config::{Config, StoreKind},
     error::Error,
     output::note,
     text,
@@ -38,7 +35,7 @@ pub(crate) struct PluginSet {
 impl PluginSet {
     /// Starts loading the folders as they are now; later changes are not looked for.
     pub(crate) async fn load(config: &Config, global: &Global) -> Result<Self, Error> {
-        Self::start(options(config, global, fresh_key(), false)?).await
+        Self::start(options::describing(config, global).await?).await
     }
 
     async fn start(options: Options) -> Result<Self, Error> {
@@ -73,12 +70,22 @@ impl PluginSet {
         }
     }
 
+    /// The same without a word to the user.
+    pub(crate) async fn ready(&self) {
+        self.sandbox.settled().await;
+    }
+
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         self.sandbox.catalog()
     }
 
     pub(crate) fn list(&self) -> Vec<PluginInfo> {
         self.sandbox.list()
+    }
+
+    /// What the operator allows a file as a step type, and where that is written.
+    pub(crate) fn grant_of(&self, kind: &str, digest: Digest) -> (Arc<Grant>, GrantSource) {
+        self.sandbox.grant_of(kind, digest)
     }
 }
 
@@ -121,26 +128,27 @@ impl Drop for Drivers {
 impl Host {
     /// For one command: runs end with the process.
     pub(crate) async fn in_memory(config: &Config, global: &Global) -> Result<Self, Error> {
-        let plugins = PluginSet::load(config, global).await?;
-        Self::over(Arc::new(MemoryStore::new()), plugins).await
+        let options = options::running(config, global, options::fresh_key(), false).await?;
+        Self::over(Arc::new(MemoryStore::new()), PluginSet::start(options).await?, config).await
     }
 
     /// For a server: the folders are watched, and runs are kept where the config says.
     pub(crate) async fn lasting(config: &Config, global: &Global) -> Result<Self, Error> {
         let (store, host_key): (SharedStore, _) = match config.store {
-            StoreKind::Memory => (Arc::new(MemoryStore::new()), fresh_key()),
+            StoreKind::Memory => (Arc::new(MemoryStore::new()), options::fresh_key()),
             StoreKind::Sled => {
                 let (store, host_key) = open_store(config).await?;
                 (Arc::new(store), host_key)
             }
         };
-        let plugins = PluginSet::start(options(config, global, host_key, true)?).await?;
-        Self::over(store, plugins).await
+        let options = options::running(config, global, host_key, true).await?;
+        Self::over(store, PluginSet::start(options).await?, config).await
     }
 
-    async fn over(store: SharedStore, plugins: PluginSet) -> Result<Self, Error> {
+    async fn over(store: SharedStore, plugins: PluginSet, config: &Config) -> Result<Self, Error> {
         let drivers = Drivers::start()?;
         let mut options = stepcell_engine::Options::new(store, plugins.sandbox.clone());
+        options.budget = config.budget;
         if let Some(runtime) = &drivers.0 {
             options.runtime = runtime.handle().clone();
         }
@@ -172,9 +180,29 @@ impl Host {
     }
 }
 
-/// What one file is, checked as if it lay in a plugin folder.
-pub(crate) async fn inspect(file: &Path, config: &Config, global: &Global) -> Result<PluginInfo, Error> {
-    let options = options(config, global, fresh_key(), false)?;
+/// A file with what the operator's config allows it.
+pub(crate) struct Inspected {
+    pub(crate) info: PluginInfo,
+    pub(crate) granted: (Arc<Grant>, GrantSource),
+}
+
+/// What one file is, checked as if it lay in a plugin folder, and what it would get.
+pub(crate) async fn inspect(file: &Path, config: &Config, global: &Global) -> Result<Inspected, Error> {
+    let options = options::describing(config, global).await?;
+    let builtins = options.builtins.clone();
+    let info = inspected(file, options).await?;
+    let kind = info.describe.as_ref().map(|describe| describe.kind.clone()).unwrap_or_default();
+    let granted = match config.grants.of(&kind, info.digest) {
+        Some((grant, source)) => (Arc::new(grant.clone()), source),
+        None if options::ships(builtins, &info).await? => {
+            (Arc::new(Grant::public_http()), GrantSource::Shipped)
+        }
+        None => (Arc::default(), GrantSource::Nothing),
+    };
+    Ok(Inspected { info, granted })
+}
+
+async fn inspected(file: &Path, options: Options) -> Result<PluginInfo, Error> {
     stepcell_sandbox::inspect(file, options).await.map_err(|error| {
         Error::call(
             "plugin_unreadable",
@@ -198,35 +226,4 @@ async fn open_store(config: &Config) -> Result<(SledStore, [u8; 32]), Error> {
         let message = format!("the data folder `{}` can not be opened", config.data.display());
         Error::system(message, error).or_hint(hint)
     })
-}
-
-fn options(config: &Config, global: &Global, host_key: [u8; 32], watch: bool) -> Result<Options, Error> {
-    let program = std::env::current_exe().map_err(|error| {
-        Error::system("this program can not find its own file, which compiles plugins", error)
-    })?;
-    note_missing(&config.plugins);
-    Ok(Options {
-        folders: config.plugins.clone(),
-        builtins: folders::builtins(&program),
-        cache: folders::cache(global.cache.as_deref())?,
-        host_key,
-        limits: config.limits,
-        grants: config.grants.clone(),
-        compiler: Compiler { program, args: vec!["compile-plugin".into()] },
-        watch,
-        connector: stepcell_sandbox::connector::Options::default(),
-    })
-}
-
-/// A folder that somebody named is missed. The server goes on looking for it.
-fn note_missing(folders: &[PathBuf]) {
-    let missing = |folder: &&PathBuf| folder.as_path() != Path::new(DEFAULT_PLUGINS) && !folder.is_dir();
-    for folder in folders.iter().filter(missing) {
-        note(&format!("warning: the plugin folder `{}` is not there", folder.display()));
-    }
-}
-
-/// For runs that end with the process: nobody asks for the same randomness again.
-fn fresh_key() -> [u8; 32] {
-    rand::random()
 }

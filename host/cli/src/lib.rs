@@ -10,8 +10,10 @@ pub mod listing;
 
 mod app;
 mod client;
+mod explain;
 mod flow_file;
 mod host;
+mod learn;
 mod live;
 mod logging;
 mod output;

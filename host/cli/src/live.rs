@@ -82,6 +82,11 @@ impl Live {
         }
     }
 
+    /// What the run was refused so far, with the step that asked.
+    pub(crate) fn denied(&self) -> &[(Option<StepId>, CapabilityDenied)] {
+        &self.denied
+    }
+
     /// Leaves the last picture where it is, and writes below it how the run ended and why.
     pub(crate) fn finish(self) {
         if let Some(tree) = self.tree {

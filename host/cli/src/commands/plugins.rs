@@ -12,7 +12,7 @@ use crate::{
     args::{Global, HostArgs},
     config::{Config, Flags},
     error::Error,
-    host::{self, PluginSet},
+    host::{self, Inspected, PluginSet},
     logging,
     output::Output,
     text,
@@ -43,9 +43,9 @@ struct List {
     host: HostArgs,
 }
 
-/// Shows what a file provides, what it asks for and how it is configured.
+/// Shows what a file provides, what it asks for and what it would get.
 ///
-/// Its `describe` is run for that, in a cell that may reach nothing.
+/// What it gets is what `stepcell.yaml` grants its type, before a flow narrows it. Its `describe` is run for that, in a cell that may reach nothing.
 #[derive(Debug, Args)]
 struct Inspect {
     /// The file; it need not be in a plugin folder.
@@ -112,8 +112,9 @@ fn row(file: &PluginInfo) -> [String; 5] {
 
 async fn inspect(output: Output, file: &Path, args: &HostArgs, global: &Global) -> Result<(), Error> {
     let config = Config::load(&Flags::from(args), None)?;
-    let info = accepted(file, host::inspect(file, &config, global).await?)?;
-    let description = Description::new(&info, &config);
+    let Inspected { info, granted } = host::inspect(file, &config, global).await?;
+    let info = accepted(file, info)?;
+    let description = Description::new(&info, granted, &config);
     if output.is_json() {
         output.json(&description)
     } else {
@@ -123,7 +124,7 @@ async fn inspect(output: Output, file: &Path, args: &HostArgs, global: &Global) 
 
 async fn check(output: Output, file: &Path, args: &HostArgs, global: &Global) -> Result<(), Error> {
     let config = Config::load(&Flags::from(args), None)?;
-    let info = accepted(file, host::inspect(file, &config, global).await?)?;
+    let info = accepted(file, host::inspect(file, &config, global).await?.info)?;
     match &info.state {
         _ if output.is_json() => output.json(&info),
         PluginState::Ready { kind } => {

@@ -4,7 +4,9 @@ use std::{path::PathBuf, pin::pin};
 
 use clap::Args;
 use futures_util::StreamExt;
-use stepcell_core::{RunId, run::RunStatus};
+use indexmap::IndexMap;
+use serde::Serialize;
+use stepcell_core::{RunId, StepId, run::RunStatus};
 use stepcell_engine::{Engine, RunView, Submit};
 
 use crate::{
@@ -13,11 +15,12 @@ use crate::{
     error::Error,
     flow_file::{self, FlowText},
     host::Host,
+    learn::{self, Learned},
     listing::Listing,
     live::{self, Live},
     logging,
-    output::Output,
-    signals,
+    output::{Output, note},
+    signals, text,
 };
 
 /// Runs a flow in this process and prints its output.
@@ -40,6 +43,13 @@ pub struct Run {
     /// Each line that a step prints is shown behind its id: `price | total is 17`
     #[arg(short, long)]
     pub verbose: bool,
+    /// Ends with the smallest grant that would allow what was refused.
+    ///
+    /// It takes the place of `grants` in stepcell.yaml: what is granted there is part of it. It is on stdout where
+    /// the run failed, so that there is no output, else on stderr; with `--output json` under `learned`. A step
+    /// may end at its first refusal: run the flow again until nothing is refused.
+    #[arg(long)]
+    pub learn: bool,
 }
 
 impl Run {
@@ -57,15 +67,18 @@ impl Run {
         Listing::new(flow.name, Vec::new()).with_warnings(plan.warnings.iter().cloned()).note();
         plan.check_input(&input).map_err(|problems| invalid(&flow_file::name(&self.input), problems))?;
 
-        let kinds = plan.flow.steps.values().map(|step| (step.id.clone(), step.kind.clone())).collect();
-        let mut live = Live::new(&plan.flow.name, kinds, self.verbose, terminal);
+        let kinds: IndexMap<StepId, String> =
+            plan.flow.steps.values().map(|step| (step.id.clone(), step.kind.clone())).collect();
+        let mut live = Live::new(&plan.flow.name, kinds.clone(), self.verbose, terminal);
         let run =
             engine.submit(Submit { plan, input, idempotency_key: None }).await.map_err(Error::engine)?;
         follow(engine, run, &mut live).await?;
+        let learned =
+            self.learn.then(|| Learned::new(&config.grants, live.denied(), |step| kind_of(&kinds, step)));
         live.finish();
         let view = engine.show(run).await.map_err(Error::engine)?;
         host.shutdown().await;
-        print(Output::new(global.output), &view)
+        print(Output::new(global.output), &view, learned.as_ref())
     }
 }
 
@@ -97,13 +110,32 @@ async fn follow(engine: &Engine, run: RunId, live: &mut Live) -> Result<(), Erro
     }
 }
 
+/// The type of a step, or of the fan-out that it is an item of.
+fn kind_of<'k>(kinds: &'k IndexMap<StepId, String>, step: &StepId) -> Option<&'k str> {
+    let name = step.as_str().split(['[', '.']).next().unwrap_or_default();
+    kinds.get(name).map(String::as_str)
+}
+
 /// The output of a run that succeeded, or as JSON the whole run either way.
-fn print(output: Output, view: &RunView) -> Result<(), Error> {
+fn print(output: Output, view: &RunView, learned: Option<&Learned>) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Whole<'a> {
+        #[serde(flatten)]
+        run: &'a RunView,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        learned: Option<learn::View>,
+    }
     let succeeded = view.status == RunStatus::Succeeded;
     if output.is_json() {
-        output.json(view)?;
+        output.json(&Whole { run: view, learned: learned.map(Learned::view) })?;
     } else if succeeded {
+        if let Some(learned) = learned {
+            let lines = if learned.refused() { learned.yaml() } else { "nothing was refused".to_owned() };
+            note(text::safe(&lines).trim_end());
+        }
         output.json(&view.output)?;
+    } else if let Some(learned) = learned.filter(|learned| learned.refused()) {
+        output.text(&text::safe(&learned.yaml()))?;
     }
     if succeeded { Ok(()) } else { Err(Error::RunFailed) }
 }

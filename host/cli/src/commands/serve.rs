@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     args::{Global, HostArgs},
     config::{Config, Flags},
     error::Error,
+    explain,
     host::Host,
     logging,
     output::Output,
@@ -68,12 +69,25 @@ impl Serve {
             listener.local_addr().map_err(|error| Error::system("the listener has no address", error))?;
         open_files();
         let host = Host::lasting(&config, global).await?;
+        let doubting = doubt(&host, &config);
         announce(Output::new(global.output), &format!("http://{address}"))?;
         let served = stepcell_api::serve(listener, host.api(), async move { stop.asked().await }).await;
         tracing::info!("stopping");
+        doubting.abort();
         host.shutdown().await;
         served.map_err(|error| Error::system("serving ended", error))
     }
+}
+
+/// Says what in the config's grants is probably a slip, once it is known what the plugins provide.
+fn doubt(host: &Host, config: &Config) -> JoinHandle<()> {
+    let (plugins, config) = (host.plugins().clone(), config.clone());
+    tokio::spawn(async move {
+        plugins.ready().await;
+        for doubt in explain::doubts(&config, &plugins.catalog()) {
+            tracing::warn!("{doubt}");
+        }
+    })
 }
 
 /// Takes as many descriptors as the system lets this process have. The usual soft limit is what the API may have

@@ -9,6 +9,7 @@ use crate::{
     args::{Global, HostArgs},
     config::{Config, Flags},
     error::Error,
+    explain::{self, Explanation},
     flow_file::FlowText,
     host::PluginSet,
     listing::Listing,
@@ -18,6 +19,7 @@ use crate::{
 
 /// Checks a flow and lists everything that is wrong with it.
 ///
+/// Also warns where a step asks for what the operator does not grant, and where a limit is more than he allows.
 /// Each problem is a line `FILE:LINE:COLUMN: message` on stderr, with hints on the lines after it. Warnings
 /// alone do not change the exit status.
 ///
@@ -42,7 +44,9 @@ impl Validate {
         plugins.settled().await;
         let plan = Plan::build(parsed, &plugins.catalog());
         let plan = plan.map_err(|problems| Error::Problems(Listing::new(flow.name.clone(), problems)))?;
-        let listing = Listing::new(flow.name, Vec::new()).with_warnings(plan.warnings);
+        let explanation = Explanation::new(&plan, &plugins, &config);
+        let granted = explain::warnings(&plan, &explanation, &flow.parse()?);
+        let listing = Listing::new(flow.name, Vec::new()).with_warnings(plan.warnings).with_warnings(granted);
         if output.is_json() {
             return output.json(&listing.to_json());
         }

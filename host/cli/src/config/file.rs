@@ -7,10 +7,20 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use stepcell_core::Limits;
-use stepcell_sandbox::Grant;
+use stepcell_core::{Budget, Limits};
 
-use super::{StoreKind, document, grants, interpolate::Variables, parse_address, reader::Reader};
+use super::{
+    StoreKind,
+    databases::{self, DatabaseEntry},
+    document,
+    email::{self, EmailEntry},
+    grants::{self, Grants},
+    interpolate::Variables,
+    network::{self, Network},
+    parse_address,
+    reader::Reader,
+    secrets::{self, SecretEntry},
+};
 use crate::error::Error;
 
 /// What a config file sets; relative paths are already relative to its folder.
@@ -21,10 +31,27 @@ pub(super) struct File {
     pub(super) store: Option<StoreKind>,
     pub(super) plugins: Option<Vec<PathBuf>>,
     pub(super) limits: Limits,
-    pub(super) grants: BTreeMap<String, Grant>,
+    pub(super) budget: Budget,
+    pub(super) databases: BTreeMap<String, DatabaseEntry>,
+    pub(super) secrets: BTreeMap<String, SecretEntry>,
+    pub(super) email: Option<EmailEntry>,
+    pub(super) network: Network,
+    pub(super) grants: Grants,
 }
 
-const KEYS: &[&str] = &["listen", "data", "store", "plugins", "limits", "grants"];
+const KEYS: &[&str] = &[
+    "listen",
+    "data",
+    "store",
+    "plugins",
+    "limits",
+    "budget",
+    "databases",
+    "secrets",
+    "email",
+    "network",
+    "grants",
+];
 
 /// Reads a config file; all that is wrong with it comes back at once.
 pub(super) fn read(path: &Path, variables: &Variables<'_>) -> Result<File, Error> {
@@ -49,25 +76,35 @@ fn fields(reader: &mut Reader, keys: &Map<String, Value>, folder: &Path) -> File
         file.store = reader.parsed("store", value, "a store", store);
     }
     if let Some(value) = keys.get("plugins") {
-        let folders = reader.list("plugins", value, |reader, path, item| {
-            reader.text(path, item).map(|plugin_folder| folder.join(plugin_folder))
-        });
-        file.plugins = Some(folders);
+        file.plugins = Some(reader.paths("plugins", Some(value), folder));
     }
     if let Some(value) = keys.get("limits") {
-        let patch = grants::limits(reader, "limits", value);
-        let Limits { fuel, memory, time, output } = Limits::default();
-        file.limits = Limits {
-            fuel: patch.fuel.unwrap_or(fuel),
-            memory: patch.memory.unwrap_or(memory),
-            time: patch.time.unwrap_or(time),
-            output: patch.output.unwrap_or(output),
-        };
+        file.limits = grants::limits(reader, "limits", value);
+    }
+    if let Some(value) = keys.get("budget") {
+        file.budget = grants::budget(reader, "budget", value);
     }
     if let Some(value) = keys.get("grants") {
-        file.grants = grants::by_type(reader, "grants", value);
+        file.grants = grants::read(reader, "grants", value, folder);
     }
+    services(reader, keys, folder, &mut file);
     file
+}
+
+/// What steps reach through their capabilities.
+fn services(reader: &mut Reader, keys: &Map<String, Value>, folder: &Path, file: &mut File) {
+    if let Some(value) = keys.get("databases") {
+        file.databases = databases::read(reader, "databases", value, folder);
+    }
+    if let Some(value) = keys.get("secrets") {
+        file.secrets = secrets::read(reader, "secrets", value, folder);
+    }
+    if let Some(value) = keys.get("email") {
+        file.email = email::read(reader, "email", value, folder);
+    }
+    if let Some(value) = keys.get("network") {
+        file.network = network::read(reader, "network", value, folder);
+    }
 }
 
 fn store(text: &str) -> Result<StoreKind, String> {

@@ -1,90 +1,85 @@
 //! What step types are allowed, and the limits of one execution.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Path, absolute},
+};
 
 use serde_json::{Map, Value};
-use stepcell_core::{flow::LimitsPatch, parse::units};
-use stepcell_sandbox::grant::{Grant, HttpRule, RuleError};
+use stepcell_core::{
+    Budget, Digest, Limits,
+    grant::{Grant, Level, read_budget, read_limits},
+};
+use stepcell_sandbox::GrantSource;
 
 use super::reader::{Reader, join};
 
-/// `grants`: by step type.
-pub(super) fn by_type(reader: &mut Reader, path: &str, value: &Value) -> BTreeMap<String, Grant> {
-    let Some(types) = reader.any_object(path, value) else { return BTreeMap::new() };
-    let one =
-        |(kind, value): (&String, &Value)| Some((kind.clone(), grant(reader, &join(path, kind), value)?));
-    types.iter().filter_map(one).collect()
+/// `grants`, by step type, or by step type and file.
+#[derive(Debug, Clone, Default)]
+pub struct Grants {
+    pub by_type: BTreeMap<String, Grant>,
+    /// They win over those by type alone.
+    pub by_file: BTreeMap<(String, Digest), Grant>,
 }
 
-/// `limits`: those that are set.
-pub(super) fn limits(reader: &mut Reader, path: &str, value: &Value) -> LimitsPatch {
-    let Some(keys) = reader.object(path, value, &["fuel", "memory", "time", "output"]) else {
-        return LimitsPatch::default();
-    };
-    let fuel = keys
-        .get("fuel")
-        .and_then(|value| reader.parsed(&join(path, "fuel"), value, "an amount of fuel", units::count));
-    let mut size = |key: &str| {
-        let value = keys.get(key)?;
-        reader.parsed(&join(path, key), value, "an amount of bytes", units::bytes)
-    };
-    let (memory, output) = (size("memory"), size("output"));
-    let time = keys
-        .get("time")
-        .and_then(|value| reader.parsed(&join(path, "time"), value, "a time", units::duration));
-    LimitsPatch { fuel, memory, time, output }
-}
-
-fn grant(reader: &mut Reader, path: &str, value: &Value) -> Option<Grant> {
-    let keys = reader.object(path, value, &["http", "limits"])?;
-    let mut grant = Grant::default();
-    if let Some(value) = keys.get("http") {
-        grant.http = reader.list(&join(path, "http"), value, http_rule);
+impl Grants {
+    /// The word on a file as a step type, if there is one.
+    pub fn of(&self, kind: &str, digest: Option<Digest>) -> Option<(&Grant, GrantSource)> {
+        let for_file = digest.and_then(|digest| {
+            Some((self.by_file.get(&(kind.to_owned(), digest))?, GrantSource::File(digest)))
+        });
+        for_file.or_else(|| Some((self.by_type.get(kind)?, GrantSource::Type)))
     }
-    if let Some(value) = keys.get("limits") {
-        grant.limits = limits(reader, &join(path, "limits"), value);
+
+    /// Every grant with the key that it stands under.
+    pub fn iter(&self) -> impl Iterator<Item = (String, &Grant)> {
+        let by_type = self.by_type.iter().map(|(kind, grant)| (kind.clone(), grant));
+        by_type.chain(self.by_file.iter().map(|((kind, digest), grant)| (file_key(kind, *digest), grant)))
     }
-    Some(grant)
 }
 
-/// A URL pattern, or `{url, methods, networks}`.
-fn http_rule(reader: &mut Reader, path: &str, value: &Value) -> Option<HttpRule> {
-    if let Value::String(text) = value {
-        return taken(reader, path, HttpRule::parse(text));
-    }
-    let keys = reader.object(path, value, &["url", "methods", "networks"])?;
-    let Some(url) = keys.get("url") else {
-        let hint = Some("write it as `{url: https://api.example.com/v1/, methods: [GET]}`".to_owned());
-        reader.problem(path, "missing_key", format!("`{path}` has no `url`"), hint);
-        return None;
-    };
-    let url = reader.text(&join(path, "url"), url)?;
-    let rule = taken(reader, &join(path, "url"), HttpRule::parse(url))?;
-    let rule = narrowed(reader, path, keys, "methods", rule, |rule, texts| rule.with_methods(texts))?;
-    narrowed(reader, path, keys, "networks", rule, |rule, texts| rule.with_networks(texts))
+/// The key of a grant for one very file.
+pub(crate) fn file_key(kind: &str, digest: Digest) -> String {
+    format!("{kind}@sha256:{digest}")
 }
 
-/// Applies a list of texts to a rule, where the key is there.
-fn narrowed(
-    reader: &mut Reader,
-    path: &str,
-    keys: &Map<String, Value>,
-    key: &str,
-    rule: HttpRule,
-    apply: impl FnOnce(HttpRule, &[&str]) -> Result<HttpRule, RuleError>,
-) -> Option<HttpRule> {
-    let Some(value) = keys.get(key) else { return Some(rule) };
-    let path = join(path, key);
-    let texts = reader.list(&path, value, |reader, path, item| reader.text(path, item));
-    taken(reader, &path, apply(rule, &texts))
-}
-
-fn taken(reader: &mut Reader, path: &str, rule: Result<HttpRule, RuleError>) -> Option<HttpRule> {
-    match rule {
-        Ok(rule) => Some(rule),
-        Err(error) => {
-            reader.problem(path, "http_rule_invalid", error.to_string(), error.hint.map(str::to_owned));
-            None
+/// `grants`. Folders are made absolute, so that a line which is shown can be pasted into any config file.
+pub(super) fn read(reader: &mut Reader, path: &str, value: &Value, folder: &Path) -> Grants {
+    let mut grants = Grants::default();
+    let empty = Map::new();
+    for (key, value) in reader.any_object(path, value).unwrap_or(&empty) {
+        let path = join(path, key);
+        let (mut grant, problems) = Grant::read(value, Level::Operator);
+        reader.adopt(&path, problems);
+        for rule in grant.files.iter_mut().flatten() {
+            rule.path = rule.path.take().map(|path| absolute(folder.join(&path)).unwrap_or(path));
+        }
+        match key.split_once('@') {
+            None => _ = grants.by_type.insert(key.clone(), grant),
+            Some((kind, file)) => match file.strip_prefix("sha256:").and_then(|digest| digest.parse().ok()) {
+                Some(digest) => _ = grants.by_file.insert((kind.to_owned(), digest), grant),
+                None => no_file(reader, &path, key),
+            },
         }
     }
+    grants
+}
+
+/// `limits`: those that are left out are the defaults.
+pub(super) fn limits(reader: &mut Reader, path: &str, value: &Value) -> Limits {
+    let (patch, problems) = read_limits(value);
+    reader.adopt(path, problems);
+    Limits::default().replaced_by(&patch)
+}
+
+/// `budget`: what is left out has no bound.
+pub(super) fn budget(reader: &mut Reader, path: &str, value: &Value) -> Budget {
+    let (budget, problems) = read_budget(value);
+    reader.adopt(path, problems);
+    budget
+}
+
+fn no_file(reader: &mut Reader, path: &str, key: &str) {
+    let hint = "write the step type alone, or `TYPE@sha256:…` with the digest that `stepcell plugins inspect FILE` prints";
+    reader.problem(path, "invalid_value", format!("`{key}` names no file"), Some(hint.to_owned()));
 }

@@ -1,14 +1,21 @@
 //! Typed values out of a parsed document, with every mistake and its place.
 
-use std::{collections::HashSet, path::Path};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map, Value};
 use stepcell_core::{
+    grant::GrantProblem,
     parse::Document,
     problem::{Position, Problem, listed, nearest},
 };
 
 use crate::{error::Error, listing::Listing, text};
+
+/// Keys whose values may be or hold a password, also where it stands in the wrong place. No message repeats them.
+const PRIVATE: [&str; 3] = ["secrets", "databases", "email"];
 
 /// Reads values and collects what is wrong with them. A wrong value is left out; the reading goes on.
 #[derive(Debug)]
@@ -51,6 +58,22 @@ impl Reader {
         if !self.given_up.contains(path) {
             let Position { line, column } = self.locate(path);
             self.push(Problem { path: path.to_owned(), line, column, code, message, hint });
+        }
+    }
+
+    /// Reports what core found in the value at `path`.
+    pub(super) fn adopt(&mut self, path: &str, problems: Vec<GrantProblem>) {
+        for GrantProblem { path: inner, code, message, hint } in problems {
+            let path = if inner.starts_with('[') { format!("{path}{inner}") } else { join(path, &inner) };
+            let path = path.trim_end_matches('.').to_owned();
+            if code == "unknown_key" {
+                let Position { line, column } = self.document.locate_name(&path);
+                let within = path.rsplit_once('.').map(|(parent, _)| parent).unwrap_or_default();
+                let message = format!("{message} in `{}`", text::line(within));
+                self.push(Problem { path, line, column, code, message, hint });
+            } else {
+                self.problem(&path, code, format!("`{}`: {message}", text::line(&path)), hint);
+            }
         }
     }
 
@@ -102,6 +125,12 @@ impl Reader {
         text
     }
 
+    /// A list of files or folders, relative to the config's.
+    pub(super) fn paths(&mut self, path: &str, value: Option<&Value>, folder: &Path) -> Vec<PathBuf> {
+        let Some(value) = value else { return Vec::new() };
+        self.list(path, value, |reader, path, item| reader.text(path, item).map(|item| folder.join(item)))
+    }
+
     /// A text or a number that `parse` understands, `wanted` being what that is; the error of `parse` is what to
     /// write instead.
     pub(super) fn parsed<T>(
@@ -141,7 +170,11 @@ impl Reader {
     }
 
     fn wrong(&mut self, path: &str, value: &Value, wanted: &str, hint: Option<String>) {
+        let private = PRIVATE.contains(&path.split('.').next().unwrap_or_default());
         let found = match value {
+            Value::String(text) if text.is_empty() => "empty".to_owned(),
+            Value::String(_) if private => "this text".to_owned(),
+            Value::Bool(_) | Value::Number(_) if private => "this value".to_owned(),
             Value::Null => "empty".to_owned(),
             Value::Array(_) => "a list".to_owned(),
             Value::Object(_) => "a mapping".to_owned(),

@@ -50,14 +50,14 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!(config.data, PathBuf::from("stepcell-data"));
     assert_eq!(config.store, StoreKind::Sled);
     assert_eq!(config.limits, Limits::default());
-    assert!(config.grants.is_empty());
+    assert_eq!(config.grants.iter().count(), 0);
 }
 
 #[test]
 fn every_key_is_read() {
     let config = Place::new(
         "listen: localhost:0\ndata: ./d\nstore: memory\nplugins: [p, /q]\n\
-         limits: { fuel: 5G, memory: 64MiB, time: 90s, output: 1048576 }\n\
+         limits: { fuel: 5G, memory: 64MiB, time: 90s, output: 1048576, requests: 20 }\n\
          grants:\n  http_request: { http: ['https://*', 'http://127.0.0.1:8080'] }\n  \
          my_step:\n    http: [{ url: 'https://api.example.com/v1/', methods: [GET], networks: [10.0.0.0/8] }]\n    \
          limits: { memory: 256MiB }\n",
@@ -68,11 +68,17 @@ fn every_key_is_read() {
     assert_eq!(config.data, folder.join("./d"));
     assert_eq!(config.store, StoreKind::Memory);
     assert_eq!(config.plugins, [folder.join("p"), PathBuf::from("/q")]);
-    let limits =
-        Limits { fuel: 5_000_000_000, memory: 64 << 20, time: Duration::from_secs(90), output: 1 << 20 };
+    let limits = Limits {
+        fuel: 5_000_000_000,
+        memory: 64 << 20,
+        time: Duration::from_secs(90),
+        output: 1 << 20,
+        requests: 20,
+        ..Limits::default()
+    };
     assert_eq!(config.limits, limits);
-    assert_eq!(config.grants["http_request"].http.len(), 2);
-    assert_eq!(config.grants["my_step"].limits.memory, Some(256 << 20));
+    assert_eq!(config.grants.by_type["http_request"].http.as_ref().unwrap().len(), 2);
+    assert_eq!(config.grants.by_type["my_step"].limits.memory, Some(256 << 20));
 }
 
 #[test]
@@ -136,7 +142,7 @@ fn a_bad_address_is_named_with_its_source() {
 
 #[test]
 fn unknown_keys_are_named_with_the_known_ones() {
-    insta::assert_snapshot!(Place::new("limit: {}\nsecrets: {}\ngrants: { x: { htpp: [] } }\n").problems());
+    insta::assert_snapshot!(Place::new("limit: {}\nroutes: {}\ngrants: { x: { htpp: [] } }\n").problems());
 }
 
 #[test]
@@ -160,4 +166,147 @@ fn wrong_values_are_listed_all_at_once() {
 fn broken_yaml_is_found_in_its_line() {
     let problems = Place::new("listen: 127.0.0.1:1\nlimits: {fuel\n").problems();
     assert!(problems.starts_with("stepcell.yaml:"), "{problems}");
+}
+
+/// The config of the design, but for what comes later.
+const WHOLE: &str = r#"
+listen: 127.0.0.1:7420
+data: ./stepcell-data
+store: sled
+plugins: [./plugins]
+limits: { fuel: 10G, memory: 128MiB, time: 60s, output: 16MiB }
+budget: { fuel: 100G, requests: 1K, bytes: 1GiB, rows: 1M, tokens: 200K }
+databases:
+  main: { url: "sqlite:main.db" }
+  shop: { url: "${SHOP_URL}", role: flows_ro, connections: 4, time: 5s, ca: [shop.pem] }
+secrets:
+  github: { env: GITHUB_TOKEN, hosts: ["https://api.github.com"] }
+  stripe: { file: stripe.key, hosts: ["https://api.stripe.com"] }
+  plain: { value: "s3cr3t-value", hosts: [] }
+email: { url: "smtp://127.0.0.1:2525", from: "flows@example.com" }
+network: { ca: [ours.pem], dns: ["127.0.0.1:53"], connections: 64, connect: 2s }
+grants:
+  http_request: { http: ["https://*", "http://127.0.0.1:8080"], secrets: [github] }
+  database_query: { databases: { main: schema, shop: read } }
+  my_step: { http: [{ url: "https://api.example.com/v1/", methods: [GET], networks: [10.0.0.0/8] }], limits: { memory: 256MiB } }
+  my_step@sha256:0000000000000000000000000000000000000000000000000000000000000001: { files: ["./in"] }
+"#;
+
+fn whole() -> Place {
+    Place::new(WHOLE).with("SHOP_URL", "postgres://flows:pa55w0rd@db.example/shop")
+}
+
+#[test]
+fn the_config_of_the_design_is_read() {
+    let place = whole();
+    let folder = place.folder.path();
+    let config = place.config();
+    assert_eq!(config.budget.tokens, Some(200_000));
+    let shop = &config.databases["shop"];
+    assert_eq!(shop.url.as_str(), "postgres://flows:pa55w0rd@db.example/shop");
+    assert_eq!((shop.role.as_deref(), shop.connections), (Some("flows_ro"), Some(4)));
+    assert_eq!((shop.time, &shop.ca), (Some(Duration::from_secs(5)), &vec![folder.join("shop.pem")]));
+    assert_eq!(config.secrets["github"].hosts.len(), 1);
+    assert_eq!(config.email.as_ref().unwrap().from, "flows@example.com");
+    let network = Network {
+        ca: vec![folder.join("ours.pem")],
+        dns: vec!["127.0.0.1:53".parse().unwrap()],
+        connections: Some(64),
+        connect: Some(Duration::from_secs(2)),
+    };
+    assert_eq!(config.network, network);
+    let keys: Vec<String> = config.grants.iter().map(|(key, _)| key).collect();
+    assert_eq!(keys[..3], ["database_query", "http_request", "my_step"]);
+    let digest = keys[3].strip_prefix("my_step@sha256:").unwrap().parse().unwrap();
+    let (grant, source) = config.grants.of("my_step", Some(digest)).unwrap();
+    assert_eq!(source, stepcell_sandbox::GrantSource::File(digest));
+    // The folder holds wherever the line is pasted.
+    assert_eq!(grant.files.as_ref().unwrap()[0].path, Some(folder.join("./in")));
+    assert_eq!(config.grants.of("my_step", None).unwrap().1, stepcell_sandbox::GrantSource::Type);
+    assert!(config.grants.of("transform", Some(digest)).is_none());
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let config = whole().config();
+    let shown = format!("{config:?}");
+    for hidden in ["s3cr3t-value", "pa55w0rd", "postgres://"] {
+        assert!(!shown.contains(hidden), "{shown}");
+    }
+    let misplaced = Place::new(
+        "secrets: { a: ghp_misplaced, b: { value: [ghp_list], hosts: [] }, c: { value: 1234567, hosts: [] } }\n\
+         databases: { a: \"mysql://u:ghp_url@x/y\", b: { url: \"mysql://u:ghp_url@x/y\" } }\n\
+         email: { url: \"imap://u:ghp_mail@x/y\", from: f@x.org }\n",
+    );
+    let problems = misplaced.problems();
+    assert!(!problems.contains("ghp_") && !problems.contains("1234567"), "{problems}");
+    insta::assert_snapshot!(problems);
+}
+
+#[test]
+fn services_are_checked_all_at_once() {
+    let place = Place::new(
+        "budget: { fuel: 0, row: 1 }\n\
+         databases:\n  a b: { url: \"sqlite:x.db\" }\n  c: { role: x }\n  d: { url: \"sqlite:d.db\", role: r, connections: 0 }\n\
+         secrets:\n  a: { hosts: [] }\n  b: { env: A, file: B, hosts: [] }\n  c: { env: A }\n  d: { env: A, hosts: [\"ftp://x\"], host: 1 }\n\
+         email: { url: \"smtp://mail.example.com\" }\n\
+         network: { ca: x.pem, dns: [\"1.1.1.1\"], connections: many, proxy: x }\n\
+         grants:\n  x@sha256:12: {}\n  y: { limits: { fuel: many } }\n",
+    );
+    insta::assert_snapshot!(place.problems());
+}
+
+#[test]
+fn the_values_of_secrets_are_fetched_for_a_run() {
+    let place = Place::new(
+        "secrets:\n  a: { env: A, hosts: [] }\n  b: { file: b.key, hosts: [\"https://x.org\"] }\n  c: { value: c, hosts: [] }\n",
+    );
+    let fetch = |place: &Place| {
+        place.config().fetch_secrets_with(&|name| place.variables.get(name).map(ToString::to_string))
+    };
+    let Err(Error::Problems(mut listing)) = fetch(&place) else { panic!("fetched") };
+    listing.file = FILE_NAME.to_owned();
+    let folder = place.folder.path().display().to_string();
+    insta::assert_snapshot!(listing.to_string().replace(&folder, "FOLDER"));
+    fs::write(place.folder.path().join("b.key"), "line one\r\n").unwrap();
+    let place = place.with("A", "a");
+    let secrets = fetch(&place).unwrap();
+    assert_eq!(secrets.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(secrets["b"].hosts.len(), 1);
+    let place = place.with("A", "");
+    assert!(matches!(fetch(&place), Err(Error::Problems(_))), "an empty secret is none");
+    assert_eq!(place.config().secrets_without_values().len(), 3);
+}
+
+#[test]
+fn the_example_is_read_with_and_without_its_comments() {
+    let example = include_str!("../../../../examples/stepcell.yaml");
+    let config = Place::new(example).config();
+    assert_eq!((config.secrets.len(), config.grants.iter().count()), (2, 4));
+    // Its comments that are keys, in place of the grants that they would repeat.
+    let whole: Vec<String> = example
+        .lines()
+        .filter(|line| !line.starts_with("  http_request:") && !line.starts_with("  database_query:"))
+        .map(|line| match line.trim_start().strip_prefix("# ") {
+            Some(rest) if is_key(rest) => format!("{}{rest}", &line[..line.len() - line.trim_start().len()]),
+            _ => line.to_owned(),
+        })
+        .collect();
+    let place = Place::new(&whole.join("\n"))
+        .with("SHOP_DATABASE", "postgres://db.example/shop")
+        .with("SMTP_USER", "u")
+        .with("SMTP_PASSWORD", "p");
+    let config = place.config();
+    assert_eq!(config.limits, Limits::default(), "the defaults are those of the comment");
+    assert_eq!((config.databases.len(), config.secrets.len(), config.grants.iter().count()), (2, 4, 6));
+    assert!(config.email.is_some() && config.budget.rows == Some(1_000_000));
+    assert_eq!(config.network.connections, Some(512));
+}
+
+/// Whether a comment is a key with its value, and no sentence.
+fn is_key(comment: &str) -> bool {
+    let key = comment.trim_start().split(':').next().unwrap_or_default();
+    comment.contains(':')
+        && !key.is_empty()
+        && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }

@@ -1,50 +1,46 @@
 //! What one file is, for people and for programs.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::Serialize;
-use stepcell_core::{Limits, catalog::Describe};
+use stepcell_core::{catalog::Describe, flow::LimitsPatch, grant::Grant};
 use stepcell_engine::PluginInfo;
+use stepcell_sandbox::GrantSource;
 
-use crate::{config::Config, text};
+use crate::{
+    config::Config,
+    explain::{self, LimitShare, Share, Word},
+    text,
+};
 
-/// A file with its catalog entry, and the limits under which its steps would run here.
+/// A file with its catalog entry, and what its steps would get here.
 #[derive(Debug, Serialize)]
 pub(super) struct Description<'a> {
     #[serde(flatten)]
     info: &'a PluginInfo,
     describe: Option<&'a Describe>,
-    limits: LimitsView,
-}
-
-/// Limits as programs read them: plain numbers, the unit in the name.
-#[derive(Debug, Serialize)]
-struct LimitsView {
-    fuel: u64,
-    memory_bytes: u64,
-    time_ms: u128,
-    output_bytes: u64,
+    gets: Vec<Share>,
+    limits: LimitShare,
 }
 
 impl<'a> Description<'a> {
-    pub(super) fn new(info: &'a PluginInfo, config: &Config) -> Self {
+    pub(super) fn new(info: &'a PluginInfo, granted: (Arc<Grant>, GrantSource), config: &Config) -> Self {
         let describe = info.describe.as_deref();
-        let Limits { fuel, memory, time, output } = config.limits;
-        let grant = describe.and_then(|describe| config.grants.get(&describe.kind));
-        let own = grant.map(|grant| grant.limits).unwrap_or_default();
-        let limits = LimitsView {
-            fuel: own.fuel.unwrap_or(fuel),
-            memory_bytes: own.memory.unwrap_or(memory),
-            time_ms: own.time.unwrap_or(time).as_millis(),
-            output_bytes: own.output.unwrap_or(output),
-        };
-        Self { info, describe, limits }
+        let kind = describe.map(|describe| describe.kind.as_str()).unwrap_or_default();
+        let word = Word::of(granted, kind);
+        let none = LimitsPatch::default();
+        Self {
+            info,
+            describe,
+            gets: explain::shares(&info.imports, false, &word, &[], config),
+            limits: LimitShare::new(config, &word, &none, &none),
+        }
     }
 }
 
 impl fmt::Display for Description<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = |label: &str, value: &str| writeln!(f, "{label:<13} {value}");
+        let mut line = |label: &str, value: &str| writeln!(f, "{label:<10} {value}");
         let info = self.info;
         if let Some(describe) = self.describe {
             line("type", &describe.kind)?;
@@ -64,15 +60,8 @@ impl fmt::Display for Description<'_> {
             line("digest", &digest.to_string())?;
         }
         line("imports", &listed(&info.imports))?;
-        line("capabilities", &listed(&info.capabilities))?;
-        let LimitsView { fuel, memory_bytes, time_ms, output_bytes } = &self.limits;
-        let time =
-            text::duration(std::time::Duration::from_millis(u64::try_from(*time_ms).unwrap_or(u64::MAX)));
-        let (memory, output) = (text::bytes(*memory_bytes), text::bytes(*output_bytes));
-        line(
-            "limits",
-            &format!("fuel {}, memory {memory}, time {time}, output {output}", text::fuel(*fuel)),
-        )?;
+        write!(f, "{}", explain::capability_lines(&self.gets, ""))?;
+        write!(f, "{}", explain::limits(&self.limits, ""))?;
         if let Some(describe) = self.describe {
             let schema = serde_json::to_string_pretty(&describe.config_schema).map_err(|_| fmt::Error)?;
             writeln!(f, "config schema\n{schema}")?;
