@@ -1,7 +1,6 @@
 //! A sandbox and an engine in this process, store in memory, with the built-in step types.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use stepcell_core::{
-    Digest, Json, Limits, RunId, StepId,
+    Digest, Json, RunId, StepId,
     catalog::{ContextNeed, Provider},
     parse::{Format, parse},
     run::RunStatus,
@@ -17,7 +16,7 @@ use stepcell_core::{
 use stepcell_engine::{
     Call, Engine, Entry, LimitsRequest, Meter, Prepared, StepRunner as _, Submit, runner::NoBlobs,
 };
-use stepcell_sandbox::{Compiler, Options, Sandbox, bench, connector};
+use stepcell_sandbox::{Compiler, Options, Sandbox, bench};
 use stepcell_store::MemoryStore;
 use tokio_util::sync::CancellationToken;
 
