@@ -16,7 +16,7 @@ use crate::{
     bindings::stepcell::step::types,
     capability::{Session, wasi_http::FIELDS_BYTES_MAX},
     lanes::{Tick, Turn},
-    wasi::{Attempt, Wasi},
+    wasi::{Attempt, Folders, Wasi},
 };
 
 pub(crate) use limiter::{Limiter, Refused};
@@ -43,8 +43,15 @@ pub(crate) struct CellState {
 impl CellState {
     /// A state that limits nothing, for measuring what a call costs by itself.
     pub(crate) fn bare(session: Session, turn: Arc<Turn>) -> Self {
-        let wasi = Wasi::new(Attempt::none([0; 32]));
-        Self { session, wasi, wasi_http: WasiHttpCtx::new(), table: ResourceTable::new(), limiter: Limiter::new(u64::MAX), turn }
+        let wasi = Wasi::new(Attempt::none([0; 32]), Folders::default());
+        Self {
+            session,
+            wasi,
+            wasi_http: WasiHttpCtx::new(),
+            table: ResourceTable::new(),
+            limiter: Limiter::new(u64::MAX),
+            turn,
+        }
     }
 }
 
@@ -68,6 +75,7 @@ impl HasData for Outside {
 pub(crate) struct NewCell {
     pub(crate) session: Session,
     pub(crate) attempt: Attempt,
+    pub(crate) folders: Folders,
     pub(crate) fuel: u64,
     pub(crate) memory: u64,
     /// The largest result that the guest may return, in bytes.
@@ -83,7 +91,7 @@ pub(crate) fn store(engine: &Engine, cell: NewCell) -> wasmtime::Result<Store<Ce
     wasi_http.set_field_size_limit(FIELDS_BYTES_MAX);
     let state = CellState {
         session: cell.session,
-        wasi: Wasi::new(cell.attempt),
+        wasi: Wasi::new(cell.attempt, cell.folders),
         wasi_http,
         table,
         limiter: Limiter::new(cell.memory),

@@ -34,15 +34,15 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+pub(crate) use self::{
+    body::Whole,
+    error::{Bound, Denied, Error, Phase, reason},
+};
 use self::{dial::Dialer, journey::Journey, mask::Mask, pool::Pool};
 pub use self::{
     dns::NameServers,
     resolve::{Resolve, SystemResolver},
     tls::{RootsError, certificates_from_pem},
-};
-pub(crate) use self::{
-    body::Whole,
-    error::{Bound, Denied, Error, Phase, reason},
 };
 pub(crate) use stepcell_core::grant::Target;
 

@@ -71,11 +71,6 @@ impl Ledger {
         taken
     }
 
-    pub(crate) fn count_sent(&self, bytes: u64) -> Result<(), Spent> {
-        self.sent_bytes.fetch_add(bytes, Relaxed);
-        self.take(Resource::Bytes, bytes)
-    }
-
     pub(crate) fn count_received(&self, bytes: u64) -> Result<(), Spent> {
         self.received_bytes.fetch_add(bytes, Relaxed);
         self.take(Resource::Bytes, bytes)
@@ -133,10 +128,9 @@ mod tests {
     #[test]
     fn the_runs_budget_ends_it_too() {
         let ledger = ledger(9, Budget { requests: Some(1), bytes: Some(10), ..Budget::default() });
-        assert_eq!(ledger.count_request(0), Ok(()));
+        assert_eq!(ledger.count_request(6), Ok(()));
         let spent = ledger.count_request(0).unwrap_err();
         assert_eq!(spent.to_string(), "the run's budget of 1 for requests is used up");
-        assert_eq!(ledger.count_sent(6), Ok(()));
         let spent = ledger.count_received(6).unwrap_err();
         assert_eq!(spent.to_string(), "the run's budget of 10 for bytes is used up");
         let expected = Usage { requests: 1, sent_bytes: 6, received_bytes: 6, rows: 0 };

@@ -13,10 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt as _;
 use stepcell_core::grant::METHODS;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::Semaphore, time::timeout_at};
 use wasmtime::component::Linker;
 use wasmtime_wasi_http::{
     Error as Code, RequestOptions, WasiBody, WasiHttp, WasiHttpCtxView, WasiHttpHooks,
@@ -135,10 +132,11 @@ impl Exchange {
     async fn run(mut self, request: Request<WasiBody>) -> Sent {
         let ledger = Arc::clone(&self.request.ledger);
         let (head, body) = request.into_parts();
-        // Before the body is waited for: the cell need not write what will not be sent.
-        self.check(head.headers).map_err(|error| code(error, &ledger))?;
         let _turn = Arc::clone(&self.outgoing.turns).acquire_owned().await;
-        self.receive(body, &ledger).await?;
+        let checked = self.check(head.headers).map_err(|error| code(error, &ledger));
+        // Read in any case: a stream that is closed under the cell would hide the reason from it.
+        let received = self.receive(body).await;
+        checked.and(received)?;
         let Self { request, connector, access, outgoing } = self;
         let response = connector.send(request, access).await.map_err(|error| code(error, &ledger))?;
         outgoing.hand_over(response)
@@ -155,14 +153,11 @@ impl Exchange {
         Ok(())
     }
 
-    /// Takes the body from the cell, up to the limit of a request.
-    async fn receive(&mut self, body: WasiBody, ledger: &Ledger) -> Result<(), Code> {
+    /// Takes the body from the cell; what is past the limit is not kept.
+    async fn receive(&mut self, body: WasiBody) -> Result<(), Code> {
         let (deadline, max) = (self.request.deadline, self.request.request_bytes_max);
-        let (data, trailers) = timeout_at(deadline, collect(body, max))
-            .await
-            .map_err(|_| Code::ConnectionWriteTimeout)
-            .flatten()
-            .inspect_err(|error| tracing::debug!(%error, used = ?ledger.usage(), "no body of a request"))?;
+        let received = timeout_at(deadline, collect(body, max)).await;
+        let (data, trailers) = received.map_err(|_| Code::ConnectionWriteTimeout).flatten()?;
         self.request.body = data;
         self.request.trailers = trailers;
         Ok(())
@@ -173,7 +168,8 @@ impl Outgoing {
     fn hand_over(&self, response: connector::Response) -> Sent {
         let connector::Response { status, headers, body, trailers, .. } = response;
         let Some(body) = HeldBody::new(&self.held, Bytes::from(body), trailers) else {
-            let reason = format!("the step has more than {HELD_BYTES_MAX} bytes of responses that it has not read");
+            let reason =
+                format!("the step has more than {HELD_BYTES_MAX} bytes of responses that it has not read");
             return Err(Code::InternalError(Some(reason)));
         };
         let body = body.map_err(|never| match never {}).boxed_unsync();
@@ -187,16 +183,22 @@ impl Outgoing {
 async fn collect(mut body: WasiBody, max: u64) -> Result<(Bytes, HeaderMap), Code> {
     let mut data = BytesMut::new();
     let mut trailers = HeaderMap::new();
+    let mut length = 0_u64;
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
-            Ok(part) if data.len() as u64 + part.len() as u64 > max => {
-                return Err(Code::HttpRequestBodySize(Some(max)));
+            Ok(part) => {
+                length += part.len() as u64;
+                if length <= max {
+                    data.extend_from_slice(&part);
+                }
             }
-            Ok(part) => data.extend_from_slice(&part),
             Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
         }
     }
-    Ok((data.freeze(), trailers))
+    match length > max {
+        true => Err(Code::HttpRequestBodySize(Some(length))),
+        false => Ok((data.freeze(), trailers)),
+    }
 }
 
 /// In the words of `wasi:http`. A refusal is kept for the run's log, with the lines that would allow it.

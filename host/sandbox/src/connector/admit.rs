@@ -116,7 +116,7 @@ impl Refusal<'_> {
                 let rule = HttpRule::parse(&format!("{}/", self.target.origin()));
                 let rule = rule.and_then(|rule| rule.with_networks(&networks));
                 let place = self.place();
-                let reason = format!("`{name}` resolves to {ends}, a network that {place} does not name");
+                let reason = format!("`{name}` resolves to {ends}, a network that no line in {place} names");
                 self.denied(reason, rule.ok())
             }
         }
@@ -160,93 +160,160 @@ fn list(items: impl Iterator<Item = String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn grant(rules: &[&str]) -> Grant {
-        let http = rules.iter().map(|rule| HttpRule::parse(rule).unwrap()).collect();
-        Grant { http: Some(http), ..Grant::default() }
+        let rules = rules.iter().map(|rule| HttpRule::parse(rule).unwrap()).collect();
+        Grant { http: Some(rules), ..Grant::default() }
     }
 
-    fn refusal(grant: &Grant, url: &str, method: Method) -> Denied {
-        target(grant, "http_request", &Target::parse(url).unwrap(), &method).unwrap_err()
+    fn access(kind: &str, operator: Grant, narrowings: [Grant; 2]) -> Access {
+        Access { narrowings: narrowings.map(Arc::new).into(), ..Access::new(kind.into(), Arc::new(operator)) }
+    }
+
+    fn operator(grant: Grant) -> Access {
+        access("http_request", grant, [Grant::default(), Grant::default()])
+    }
+
+    fn refusal(access: &Access, url: &str, method: Method) -> Denied {
+        target(access, &Target::parse(url).unwrap(), &method).err().unwrap()
     }
 
     #[track_caller]
-    fn check(denied: &Denied, reason: &str, rule: &str) {
+    fn check(denied: &Denied, reason: &str, lines: &str) {
         assert_eq!(denied.reason, reason);
-        let expected = format!("grants:\n  http_request: {{ http: [{rule}] }}");
-        assert_eq!(denied.allow.as_deref(), Some(expected.as_str()));
+        assert_eq!(denied.allow.as_deref(), Some(lines));
     }
 
     #[test]
     fn a_host_without_grant_names_its_origin() {
         check(
-            &refusal(&Grant::default(), "https://user.example:8443/a/b?key=1", Method::GET),
+            &refusal(&operator(Grant::default()), "https://user.example:8443/a/b?key=1", Method::GET),
             "no grant of `http_request` admits `https://user.example:8443`",
-            "\"https://user.example:8443\"",
+            "grants:\n  http_request: { http: [\"https://user.example:8443\"] }",
         );
     }
 
     #[test]
-    fn a_private_literal_names_itself() {
+    fn a_line_keeps_what_is_granted_already() {
+        let mut grant = Grant::public_http();
+        grant.secrets = Some(["github".to_owned()].into());
         check(
-            &refusal(&Grant::public_http(), "http://127.0.0.1/x", Method::GET),
-            "127.0.0.1 is a loopback address, which needs a grant of its own",
-            "\"http://127.0.0.1\", \"http://*\", \"https://*\"",
+            &refusal(&operator(grant), "http://127.0.0.1/x", Method::GET),
+            "127.0.0.1 is a loopback address, which needs a line of its own in the grant of `http_request`",
+            "grants:\n  http_request: { http: [\"http://127.0.0.1\", \"http://*\", \"https://*\"], \
+             secrets: [github] }",
         );
+    }
+
+    #[test]
+    fn this_host_names_itself() {
         check(
-            &refusal(&Grant::public_http(), "http://localhost/x", Method::GET),
-            "`localhost` is this host, which needs a grant of its own",
-            "\"http://localhost\", \"http://*\", \"https://*\"",
+            &refusal(&operator(Grant::public_http()), "http://localhost/x", Method::GET),
+            "`localhost` is this host, which needs a line of its own in the grant of `http_request`",
+            "grants:\n  http_request: { http: [\"http://localhost\", \"http://*\", \"https://*\"] }",
         );
     }
 
     #[test]
     fn a_private_resolution_names_its_networks() {
-        let grant = Grant::public_http();
+        let access = operator(Grant::public_http());
         let intern = Target::parse("http://intern.example/a").unwrap();
-        let rules = target(&grant, "http_request", &intern, &Method::GET).unwrap();
         let resolved = ["10.1.2.3".parse().unwrap(), "fd00::1".parse().unwrap()];
         check(
-            &addresses(&grant, &rules, "http_request", &intern, &resolved).unwrap_err(),
-            "`intern.example` resolves to 10.1.2.3, a private address; fd00::1, a private address, and no \
-             grant of `http_request` names that network",
-            "{ url: \"http://intern.example/\", networks: [\"10.1.2.3/32\", \"fd00::1/128\"] }, \
-             \"http://*\", \"https://*\"",
+            &target(&access, &intern, &Method::GET).unwrap().addresses(&resolved).unwrap_err(),
+            "`intern.example` resolves to 10.1.2.3, a private address; fd00::1, a private address, a network \
+             that no line in the grant of `http_request` names",
+            "grants:\n  http_request: { http: [{ url: \"http://intern.example\", networks: [10.1.2.3/32, \
+             \"fd00::1/128\"] }, \"http://*\", \"https://*\"] }",
         );
     }
 
     #[test]
     fn only_open_addresses_are_kept() {
-        let grant = Grant::public_http();
+        let access = operator(Grant::public_http());
         let mixed = Target::parse("http://mixed.example/").unwrap();
-        let rules = target(&grant, "http_request", &mixed, &Method::GET).unwrap();
         let public: IpAddr = "1.1.1.1".parse().unwrap();
         let resolved = ["127.0.0.1".parse().unwrap(), public];
-        assert_eq!(addresses(&grant, &rules, "http_request", &mixed, &resolved).unwrap(), [public]);
+        let admitted = target(&access, &mixed, &Method::GET).unwrap();
+        assert_eq!(admitted.addresses(&resolved).unwrap(), [public]);
+        assert!(admitted.opens(public) && !admitted.opens(resolved[0]));
     }
 
     #[test]
     fn a_missing_method_is_named_with_its_rule() {
-        let mut grant = grant(&["https://api.example/v1/"]);
-        let rules = grant.http.iter().flatten();
-        grant.http = Some(rules.map(|rule| rule.clone().with_methods(&["GET"]).unwrap()).collect());
+        let rule = HttpRule::parse("https://api.example/v1/").unwrap().with_methods(&["GET"]).unwrap();
+        let access = operator(Grant { http: Some(vec![rule]), ..Grant::default() });
         check(
-            &refusal(&grant, "https://api.example/v1/x", Method::DELETE),
-            "the grant `https://api.example/v1/` of `http_request` does not admit the method DELETE",
-            "{ url: \"https://api.example/v1/\", methods: [GET, DELETE] }",
+            &refusal(&access, "https://api.example/v1/x", Method::DELETE),
+            "`https://api.example/v1/` in the grant of `http_request` does not admit the method DELETE",
+            "grants:\n  http_request: { http: [{ url: \"https://api.example/v1/\", methods: [GET, DELETE] }] }",
         );
         check(
-            &refusal(&grant, "https://api.example/v2/x", Method::GET),
+            &refusal(&access, "https://api.example/v2/x", Method::GET),
             "its path or method is not within the grant of `http_request`: `https://api.example/v1/`",
-            "\"https://api.example\", { url: \"https://api.example/v1/\", methods: [GET] }",
+            "grants:\n  http_request: { http: [\"https://api.example\", { url: \"https://api.example/v1/\", \
+             methods: [GET] }] }",
         );
     }
 
     #[test]
     fn an_odd_step_type_is_quoted() {
-        let (grant, place) = (Grant::default(), Target::parse("http://a.example").unwrap());
-        let allow = target(&grant, "a: b", &place, &Method::GET).unwrap_err().allow.unwrap();
+        let access = access("a: b", Grant::default(), [Grant::default(), Grant::default()]);
+        let allow = refusal(&access, "http://a.example", Method::GET).allow.unwrap();
         assert_eq!(allow, "grants:\n  \"a: b\": { http: [\"http://a.example\"] }");
+    }
+
+    #[test]
+    fn every_level_has_to_admit_it() {
+        let flow = grant(&["https://a.example", "https://b.example"]);
+        let access = access("t", Grant::public_http(), [flow, grant(&["https://b.example/v1/"])]);
+        check(
+            &refusal(&access, "https://c.example/", Method::GET),
+            "the flow's own `grants` do not admit `https://c.example`",
+            "grants: { http: [\"https://c.example\", \"https://a.example\", \"https://b.example\"] }",
+        );
+        check(
+            &refusal(&access, "https://a.example/", Method::GET),
+            "the step's own `grants` do not admit `https://a.example`",
+            "grants: { http: [\"https://a.example\", \"https://b.example/v1/\"] }",
+        );
+        check(
+            &refusal(&access, "http://10.0.0.1/", Method::GET),
+            "the flow's own `grants` do not admit `http://10.0.0.1`",
+            "grants: { http: [\"http://10.0.0.1\", \"https://a.example\", \"https://b.example\"] }",
+        );
+        let admitted = Target::parse("https://b.example/v1/x").unwrap();
+        assert!(target(&access, &admitted, &Method::GET).is_ok());
+    }
+
+    #[test]
+    fn a_flow_can_not_widen_the_operators_word() {
+        let widest = grant(&["http://*:*", "https://*:*", "http://127.0.0.1"]);
+        let access = access("t", Grant::public_http(), [widest.clone(), widest]);
+        for url in ["http://127.0.0.1/", "https://a.example:8443/", "http://10.0.0.1/"] {
+            let allow = refusal(&access, url, Method::GET).allow.unwrap();
+            assert!(allow.starts_with("grants:\n  t: "), "{url}: {allow}");
+        }
+    }
+
+    #[test]
+    fn a_narrowing_leaves_the_addresses_of_a_host_it_names() {
+        let intern = HttpRule::parse("http://*.intern").unwrap().with_networks(&["10.0.0.0/8"]).unwrap();
+        let own = Grant { http: Some(vec![intern]), ..Grant::default() };
+        let place = Target::parse("http://a.intern/").unwrap();
+        let resolved: [IpAddr; 1] = ["10.0.0.1".parse().unwrap()];
+        let opens = |narrowing: &str| {
+            let access = access("t", own.clone(), [grant(&[narrowing]), Grant::default()]);
+            target(&access, &place, &Method::GET).unwrap().addresses(&resolved)
+        };
+        assert_eq!(opens("http://a.intern").unwrap(), resolved);
+        check(
+            &opens("http://*").unwrap_err(),
+            "`a.intern` resolves to 10.0.0.1, a private address, a network that no line in the flow's own `grants` names",
+            "grants: { http: [{ url: \"http://a.intern\", networks: [10.0.0.1/32] }, \"http://*\"] }",
+        );
     }
 }

@@ -92,7 +92,11 @@ impl Dialer {
         })?;
         let addresses = resolve::distinct(found);
         if addresses.is_empty() {
-            return Err(Error::Unavailable { peer: peer(), phase, reason: "the name has no address".to_owned() });
+            return Err(Error::Unavailable {
+                peer: peer(),
+                phase,
+                reason: "the name has no address".to_owned(),
+            });
         }
         Ok(addresses)
     }

@@ -35,7 +35,8 @@ impl NameServers {
     /// Each is asked over UDP, and over TCP where an answer does not fit. The system's own name servers, search
     /// domains and hosts file are not read.
     pub fn new(addresses: &[SocketAddr]) -> io::Result<Self> {
-        let config = ResolverConfig::from_parts(None, Vec::new(), addresses.iter().copied().map(server).collect());
+        let config =
+            ResolverConfig::from_parts(None, Vec::new(), addresses.iter().copied().map(server).collect());
         let mut options = ResolverOpts::default();
         options.timeout = ANSWER_TIMEOUT;
         options.attempts = RETRIES;
@@ -56,8 +57,13 @@ impl Resolve for NameServers {
         // As it stands, whatever a search domain would make of it.
         name.push('.');
         Box::pin(async move {
-            let found = resolver.lookup_ip(name).await.map_err(io::Error::other)?;
-            Ok(found.iter().collect())
+            match resolver.lookup_ip(name).await {
+                Ok(found) => Ok(found.iter().collect()),
+                Err(error) if error.is_nx_domain() => Err(io::Error::other("no such name")),
+                // The name is there, and has no address.
+                Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+                Err(error) => Err(io::Error::other(error)),
+            }
         })
     }
 }

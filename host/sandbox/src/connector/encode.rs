@@ -5,8 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use url::form_urlencoded;
 
 /// All but what RFC 3986 calls unreserved.
-pub(super) const QUERY: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How a body writes texts, by its content type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,13 +65,14 @@ fn form(secret: &[u8]) -> Vec<u8> {
 
 /// `%2F` as `%2f`.
 fn lower_hex(encoded: &[u8]) -> Vec<u8> {
-    let mut digits = 0;
+    let mut digits = 0_u8;
     let lower = |byte: &u8| {
         if *byte == b'%' {
             digits = 3;
+            return *byte;
         }
-        digits = u8::saturating_sub(digits, 1);
-        if digits > 0 || *byte == b'%' { byte.to_ascii_lowercase() } else { *byte }
+        digits = digits.saturating_sub(1);
+        if digits > 0 { byte.to_ascii_lowercase() } else { *byte }
     };
     encoded.iter().map(lower).collect()
 }

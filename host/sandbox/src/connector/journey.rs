@@ -49,9 +49,8 @@ impl<'a> Journey<'a> {
             }),
         };
         let Self { mask, peer, .. } = &self;
-        let masked = |response| {
-            mask.response(response, max).map_err(|TooLong| Error::response_too_large(peer, max))
-        };
+        let masked =
+            |response| mask.response(response, max).map_err(|TooLong| Error::response_too_large(peer, max));
         result.and_then(masked).map_err(|error| mask.error(error))
     }
 
@@ -243,7 +242,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::connector::{Target, tests::support::{nothing, request}};
+    use crate::connector::{
+        Target,
+        tests::support::{nothing, request},
+    };
 
     proptest! {
         #[test]

@@ -5,8 +5,7 @@ use http::{HeaderMap, HeaderValue, header};
 use zeroize::Zeroizing;
 
 use super::{
-    Denied, Error, Response,
-    encode,
+    Denied, Error, Response, encode,
     replace::{Pattern, TooLong, replaced},
 };
 use crate::vault::Swap;

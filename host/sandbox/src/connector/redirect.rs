@@ -86,7 +86,12 @@ mod tests {
     #[track_caller]
     fn check(method: Method, status: u16, to: &str, expected: (Method, &str, &[&str])) {
         let mut request = request(method);
-        rewrite(&mut request, &support::nothing(), StatusCode::from_u16(status).unwrap(), Target::parse(to).unwrap());
+        rewrite(
+            &mut request,
+            &support::nothing(),
+            StatusCode::from_u16(status).unwrap(),
+            Target::parse(to).unwrap(),
+        );
         let mut names: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         let body = std::str::from_utf8(&request.body).unwrap();

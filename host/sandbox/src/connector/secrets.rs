@@ -68,7 +68,8 @@ pub(super) fn check_places(request: &Request) -> Result<(), Error> {
         } else {
             continue;
         };
-        let reason = format!("the secret `{}` can not stand in a {place}, only in headers, query and body", swap.name);
+        let reason =
+            format!("the secret `{}` can not stand in a {place}, only in headers, query and body", swap.name);
         return Err(invalid(request, reason));
     }
     Ok(())
@@ -82,9 +83,8 @@ pub(super) fn strip(request: &mut Request, access: &Access, target: &Target) {
     if unbound.is_empty() {
         return;
     }
-    let kept = request.headers.iter().filter(|(_, value)| {
-        !unbound.iter().any(|swap| holds(value.as_bytes(), swap))
-    });
+    let kept =
+        request.headers.iter().filter(|(_, value)| !unbound.iter().any(|swap| holds(value.as_bytes(), swap)));
     request.headers = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
 }
 
@@ -107,9 +107,8 @@ fn permit(swap: &Swap, access: &Access, target: &Target, method: &Method) -> Res
     if swap.hosts.iter().any(|rule| rule.admits(target, method)) {
         return Ok(());
     }
-    let bound: serde_json::Value = std::iter::once(target.origin().into())
-        .chain(swap.hosts.iter().map(HttpRule::to_value))
-        .collect();
+    let bound: serde_json::Value =
+        std::iter::once(target.origin().into()).chain(swap.hosts.iter().map(HttpRule::to_value)).collect();
     let name = serde_json::Value::from(name);
     let allow = format!("secrets:\n  {}: {{ hosts: {} }}", Yaml(&name), Yaml(&bound));
     Err(denied("the secret is not bound to that place".to_owned(), allow))
@@ -127,7 +126,8 @@ fn holds(text: &[u8], swap: &Swap) -> bool {
 
 fn query(request: &Request, used: &[&Swap]) -> Result<Option<String>, Error> {
     let Some((path, query)) = request.target.path_and_query().split_once('?') else { return Ok(None) };
-    let swaps = used.iter().map(|swap| (*swap, percent_encode(&swap.value, encode::QUERY).to_string().into_bytes()));
+    let swaps =
+        used.iter().map(|swap| (*swap, percent_encode(&swap.value, encode::QUERY).to_string().into_bytes()));
     let max = stepcell_core::grant::target::MAX_URL_BYTES;
     let whole = swapped(query.as_bytes(), swaps, max).map_err(|TooLong| {
         invalid(request, format!("the address is longer than {max} bytes once its secrets stand in it"))
@@ -140,12 +140,18 @@ fn headers(request: &Request, used: &[&Swap]) -> Result<HeaderMap, Error> {
     let mut headers = request.headers.clone();
     for (name, value) in &mut headers {
         let Some(holder) = used.iter().find(|swap| holds(value.as_bytes(), swap)) else { continue };
-        let whole = swapped(value.as_bytes(), used.iter().map(|swap| (*swap, swap.value.to_vec())), usize::MAX);
+        let whole =
+            swapped(value.as_bytes(), used.iter().map(|swap| (*swap, swap.value.to_vec())), usize::MAX);
         let whole = whole.ok().flatten().unwrap_or_default();
         // Neither the value nor the error, which may quote it, is repeated.
         *value = HeaderValue::from_bytes(&whole).map_err(|_| {
             let secret = &holder.name;
-            invalid(request, format!("with the secret `{secret}` the header `{name}` holds a line break or control character"))
+            invalid(
+                request,
+                format!(
+                    "with the secret `{secret}` the header `{name}` holds a line break or control character"
+                ),
+            )
         })?;
         value.set_sensitive(true);
     }
@@ -175,10 +181,8 @@ fn swapped<'a>(
 ) -> Result<Option<Zeroizing<Vec<u8>>>, TooLong> {
     let swaps: Vec<(&Swap, Zeroizing<Vec<u8>>)> =
         swaps.map(|(swap, value)| (swap, Zeroizing::new(value))).collect();
-    let patterns: Vec<Pattern<'_>> = swaps
-        .iter()
-        .filter_map(|(swap, value)| Pattern::new(swap.placeholder.as_bytes(), value))
-        .collect();
+    let patterns: Vec<Pattern<'_>> =
+        swaps.iter().filter_map(|(swap, value)| Pattern::new(swap.placeholder.as_bytes(), value)).collect();
     replaced(text, &patterns, max)
 }
 

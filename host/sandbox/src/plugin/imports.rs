@@ -58,6 +58,12 @@ impl Imports {
         found.into_iter().collect()
     }
 
+    /// Whether it looks for folders. What an author's tool links in for standard libraries does in nearly every
+    /// component, so that this is no capability by itself.
+    pub(crate) fn ask_for_files(&self) -> bool {
+        self.0.iter().any(|name| name.starts_with("wasi:filesystem/preopens"))
+    }
+
     /// Whether an execution depends on nothing but the attempt. WASI is virtual and counts as nothing.
     pub(crate) fn is_pure(&self) -> bool {
         self.capabilities().is_empty()

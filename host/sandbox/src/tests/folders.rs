@@ -19,7 +19,7 @@ async fn components_and_core_modules_are_taken() {
 #[tokio::test]
 async fn a_file_that_is_no_plugin_is_refused_and_stops_nothing_else() {
     let echo = Guest::echo("good").component();
-    let unknown = r#"(component (import "wasi:http/types@0.2.0" (instance)))"#;
+    let unknown = r#"(component (import "wasi:keyvalue/store@0.2.0" (instance)))"#;
     let files = [
         ("cut.wasm", echo[..echo.len() / 2].to_vec()),
         ("described.wasm", Guest::echo("d").describing("category", json!("none")).component()),
@@ -41,7 +41,7 @@ async fn a_file_that_is_no_plugin_is_refused_and_stops_nothing_else() {
     check("junk.wasm", "no valid component");
     check("module.wasm", "exports neither");
     check("text.wasm", "no WebAssembly file");
-    check("unknown.wasm", "imports `wasi:http/types@0.2.0`");
+    check("unknown.wasm", "imports `wasi:keyvalue/store@0.2.0`");
     assert_eq!(done(host.run("good", "{}").await), "{}");
     assert_eq!(host.sandbox.catalog().types.len(), 1);
 }

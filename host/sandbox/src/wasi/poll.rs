@@ -54,7 +54,9 @@ impl Host for View<'_> {
             }
             if !self.outside {
                 self.pass_time()?;
-            } else if let Some(ready) = self.wait_outside(async |table| Host::poll(table, again()).await).await {
+            } else if let Some(ready) =
+                self.wait_outside(async |table| Host::poll(table, again()).await).await
+            {
                 return ready;
             }
         }

@@ -1,8 +1,9 @@
 use super::super::{Error, Options, Phase, refused::REFUSED};
-use super::support::{Names, Out, Server, get, text};
+use super::support::{Names, Out, Server, get, grant, ledger, text};
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
+use stepcell_core::Budget;
 
 use super::super::{Denied, Resolve};
 
@@ -53,11 +54,42 @@ async fn a_denied_call_reaches_nobody() {
     assert_eq!(
         private.allow.unwrap(),
         format!(
-            "grants:\n  http_request: {{ http: [{{ url: \"{url}\", networks: [\"127.0.0.1/32\"] }}, \
-             {{ url: \"http://*:*\", networks: [\"10.0.0.0/8\"] }}] }}"
+            "grants:\n  http_request: {{ http: [{{ url: \"{}\", networks: [127.0.0.1/32] }}, \
+             {{ url: \"http://*:*\", networks: [10.0.0.0/8] }}] }}",
+            url.trim_end_matches('/')
         )
     );
     assert_eq!(server.accepted(), 0);
+}
+
+#[tokio::test]
+async fn a_flow_that_narrows_reaches_nobody_else() {
+    let server = Server::start(|_| text("")).await;
+    let names = Names::of("intern.example", &[&["127.0.0.1"]]);
+    let url = server.named("http", "intern.example");
+    let granted = || Out::named(&names, &["http://*:*"], &["127.0.0.1"]);
+    let other = denied(granted().narrowed(grant(&["http://other.example:*"], &[])).get(&url).await);
+    let line = format!("grants: {{ http: [\"{}\", \"http://other.example:*\"] }}", url.trim_end_matches('/'));
+    assert_eq!(other.allow.unwrap(), line);
+    assert!(names.asked().is_empty());
+    let public = denied(granted().narrowed(grant(&["http://*:*"], &[])).get(&url).await);
+    assert!(public.reason.contains("no line in the flow's own `grants` names"), "{}", public.reason);
+    assert_eq!(server.accepted(), 0);
+    granted().narrowed(grant(&["http://intern.example:*"], &[])).get(&url).await.unwrap();
+    granted().narrowed(grant(&["http://*:*"], &["127.0.0.0/8"])).get(&url).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_of_a_wider_access_is_not_handed_on() {
+    let server = Server::start(|_| text("")).await;
+    let names = Names::of("intern.example", &[&["127.0.0.1"]]);
+    let url = server.named("http", "intern.example");
+    let wide = Out::named(&names, &["http://*:*"], &["127.0.0.1"]);
+    wide.get(&url).await.unwrap();
+    assert_eq!(wide.idle(), 1);
+    let narrow = wide.under(grant(&["http://*:*"], &["127.0.0.1"])).narrowed(grant(&["http://*:*"], &[]));
+    denied(narrow.get(&url).await);
+    assert_eq!((wide.idle(), server.accepted()), (1, 1));
 }
 
 #[tokio::test]
@@ -76,8 +108,9 @@ async fn the_lines_of_a_refusal_allow_the_call() {
     let names = Names::of("intern.example", &[&["127.0.0.1"]]);
     let named = server.named("http", "intern.example");
     let allow = denied(Out::named(&names, &["http://*:*"], &[]).get(&named).await).allow.unwrap();
-    let [rule, network] = [1, 3].map(|at| allow.split('"').nth(at).unwrap());
-    assert_eq!(Out::named(&names, &[rule], &[network]).get(&named).await.unwrap().body, b"now");
+    let rule = allow.split('"').nth(1).unwrap();
+    assert!(allow.contains("networks: [127.0.0.1/32]"), "{allow}");
+    assert_eq!(Out::named(&names, &[rule], &["127.0.0.1/32"]).get(&named).await.unwrap().body, b"now");
 }
 
 #[tokio::test]
@@ -149,9 +182,9 @@ async fn an_unknown_name_is_unavailable() {
 #[tokio::test]
 async fn a_request_over_its_bounds_is_not_sent() {
     let server = Server::start(|_| text("")).await;
-    let options = Options { request_bytes_max: 10, ..Options::default() };
-    let out = Out::with(options, &[&server.url("")], &[]);
+    let out = Out::granted(&[&server.url("")]);
     let mut big = get(&server.url("/"));
+    big.request_bytes_max = 10;
     big.body = vec![0; 11].into();
     let mut wide = get(&server.url("/"));
     wide.headers.insert("x-wide", "x".repeat(70_000).parse().unwrap());
@@ -160,7 +193,7 @@ async fn a_request_over_its_bounds_is_not_sent() {
         many.headers.append("x-many", "x".parse().unwrap());
     }
     let mut none_left = get(&server.url("/"));
-    none_left.requests_max = 0;
+    none_left.ledger = ledger(0, Budget::default());
     for request in [big, wide, many, none_left] {
         assert!(matches!(out.send(request).await.0, Err(Error::Limit { .. })));
     }

@@ -9,10 +9,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::super::{Error, Options, Phase};
+use super::super::{Error, Phase};
 use super::support::{Names, Out, PATIENCE, Server, get, text};
 
-const SMALL: usize = 1 << 20;
+const SMALL: u64 = 1 << 20;
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A server that reads a request's head and then does as `answer` says. `gone` is notified once the client has
@@ -57,9 +57,9 @@ async fn floods(start: &'static [u8], more: &'static [u8]) -> (Server, Arc<Notif
 
 /// The error of one GET, after which the server has seen the connection closed.
 async fn failure((server, gone): (Server, Arc<Notify>)) -> String {
-    let options = Options { response_bytes_max: SMALL, ..Options::default() };
-    let out = Out::with(options, &[&server.url("")], &[]);
+    let out = Out::granted(&[&server.url("")]);
     let mut request = get(&server.url("/"));
+    request.response_bytes_max = SMALL;
     request.deadline = Instant::now() + PATIENCE;
     let error = out.send(request).await.0.unwrap_err();
     timeout(PATIENCE, gone.notified()).await.expect("the connection should be closed");
@@ -77,16 +77,22 @@ async fn failure((server, gone): (Server, Arc<Notify>)) -> String {
 async fn an_announced_huge_body_is_not_read() {
     assert_eq!(
         failure(says(b"HTTP/1.1 200 OK\r\ncontent-length: 1048577\r\n\r\nab").await).await,
-        "limit: the response body of `PEER` is larger than 1048576 bytes"
+        "limit: the response body of `PEER` is larger than the 1 MiB that `limits.response` allows"
     );
 }
 
 #[tokio::test]
 async fn an_endless_body_is_cut_off() {
     let chunked = floods(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"4\r\nspam\r\n").await;
-    assert_eq!(failure(chunked).await, "limit: the response body of `PEER` is larger than 1048576 bytes");
+    assert_eq!(
+        failure(chunked).await,
+        "limit: the response body of `PEER` is larger than the 1 MiB that `limits.response` allows"
+    );
     let until_close = floods(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", &[b'x'; 4096]).await;
-    assert_eq!(failure(until_close).await, "limit: the response body of `PEER` is larger than 1048576 bytes");
+    assert_eq!(
+        failure(until_close).await,
+        "limit: the response body of `PEER` is larger than the 1 MiB that `limits.response` allows"
+    );
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{Method, header};
+use stepcell_core::Budget;
 
 use super::super::{Error, Response, refused::REFUSED};
-use super::support::{Answer, Names, Out, Server, get, text};
+use super::support::{Answer, Names, Out, Server, get, ledger, text};
 
 fn to(status: u16, location: &str) -> Answer {
     http::Response::builder()
@@ -123,7 +124,8 @@ async fn a_method_that_a_redirect_turns_into_is_checked() {
     let server = Server::start(|_| to(303, "/here")).await;
     let mut out = Out::granted(&[&server.url("")]);
     let mut grant = (*out.grant).clone();
-    grant.http = grant.http.map(|rules| rules.into_iter().map(|rule| rule.with_methods(&["POST"]).unwrap()).collect());
+    grant.http =
+        grant.http.map(|rules| rules.into_iter().map(|rule| rule.with_methods(&["POST"]).unwrap()).collect());
     out.grant = grant.into();
     let mut request = get(&server.url("/to"));
     request.method = Method::POST;
@@ -148,7 +150,7 @@ async fn each_hop_is_a_request() {
     let server = Server::start(|_| to(302, "/again")).await;
     let mut request = get(&server.url("/"));
     request.redirects = 10;
-    request.requests_max = 2;
+    request.ledger = ledger(2, Budget::default());
     let (result, usage) = Out::granted(&[&server.url("")]).send(request).await;
     assert!(matches!(result, Err(Error::Limit { .. })));
     assert_eq!((usage.requests, server.seen().len()), (2, 2));

@@ -18,15 +18,22 @@ use http::{HeaderMap, Method};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use stepcell_core::{Budget, event::Receipt};
+use stepcell_engine::meter::Meter;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
     time::Instant,
 };
 use tokio_util::task::AbortOnDropHandle;
+use zeroize::Zeroizing;
 
-use super::super::{Connector, Error, Options, Request, Resolve, Response, Target, Usage, connection::Io};
-use crate::{Access, Grant, HttpRule};
+use super::super::{Connector, Error, Options, Request, Resolve, Response, Target, Timeouts, connection::Io};
+use crate::{
+    Access, Grant, HttpRule,
+    capability::{Ledger, Usage},
+    vault::Swap,
+};
 
 /// Long enough for a busy machine; only what should hang waits for less.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -177,6 +184,8 @@ impl Resolve for Names {
 pub(crate) struct Out {
     pub(crate) connector: Connector,
     pub(crate) grant: Arc<Grant>,
+    /// The flow's word, and the step's.
+    pub(crate) narrowings: Vec<Arc<Grant>>,
 }
 
 impl Out {
@@ -186,16 +195,25 @@ impl Out {
 
     /// Each rule widened to `networks`.
     pub(crate) fn with(options: Options, rules: &[&str], networks: &[&str]) -> Self {
-        let rule = |text: &&str| HttpRule::parse(text).unwrap().with_networks(networks).unwrap();
-        let http = rules.iter().map(rule).collect();
         Self {
             connector: Connector::new(options, Handle::current()),
-            grant: Arc::new(Grant { http: Some(http), ..Grant::default() }),
+            grant: Arc::new(grant(rules, networks)),
+            narrowings: Vec::new(),
         }
     }
 
     pub(crate) fn named(names: &Arc<Names>, rules: &[&str], networks: &[&str]) -> Self {
         Self::with(Options { resolver: names.clone(), ..Options::default() }, rules, networks)
+    }
+
+    /// The same connector under another grant.
+    pub(crate) fn under(&self, grant: Grant) -> Self {
+        Self { connector: self.connector.clone(), grant: Arc::new(grant), narrowings: Vec::new() }
+    }
+
+    /// Narrowed by a flow.
+    pub(crate) fn narrowed(self, flow: Grant) -> Self {
+        Self { narrowings: vec![Arc::new(flow)], ..self }
     }
 
     pub(crate) async fn get(&self, url: &str) -> Result<Response, Error> {
@@ -206,13 +224,28 @@ impl Out {
     }
 
     pub(crate) async fn send(&self, request: Request) -> (Result<Response, Error>, Usage) {
-        let access = Access::new("http_request".into(), self.grant.clone());
-        self.connector.send(request, Arc::new(access)).await
+        let (kind, operator, narrowings) =
+            ("http_request".into(), self.grant.clone(), self.narrowings.clone());
+        let ledger = request.ledger.clone();
+        let access = Arc::new(Access { kind, operator, narrowings });
+        let result = self.connector.send(request, access).await;
+        (result, ledger.usage())
     }
 
     pub(crate) fn idle(&self) -> usize {
         self.connector.shared.pool.len()
     }
+}
+
+/// Each rule widened to `networks`.
+pub(crate) fn grant(rules: &[&str], networks: &[&str]) -> Grant {
+    let rule = |text: &&str| HttpRule::parse(text).unwrap().with_networks(networks).unwrap();
+    Grant { http: Some(rules.iter().map(rule).collect()), ..Grant::default() }
+}
+
+/// What a step may that nobody granted anything.
+pub(crate) fn nothing() -> Access {
+    Access::new("nothing".into(), Arc::default())
 }
 
 pub(crate) fn request(method: Method, target: Target) -> Request {
@@ -221,10 +254,35 @@ pub(crate) fn request(method: Method, target: Target) -> Request {
         target,
         headers: HeaderMap::new(),
         body: Bytes::new(),
+        trailers: HeaderMap::new(),
         deadline: Instant::now() + PATIENCE,
+        timeouts: Timeouts::default(),
         redirects: 0,
-        requests_max: 100,
+        swaps: Vec::new(),
+        request_bytes_max: 16 << 20,
+        response_bytes_max: 16 << 20,
+        ledger: ledger(100, Budget::default()),
     }
+}
+
+/// A secret that may go where the rules say, under a placeholder of the usual form.
+pub(crate) fn swap(name: &str, value: &[u8], hosts: &[&str]) -> Swap {
+    let digits: String = (0..32).map(|at| char::from(name.as_bytes()[at % name.len()] % 10 + b'0')).collect();
+    Swap {
+        name: name.into(),
+        placeholder: format!("secret_{digits}").into(),
+        value: Arc::new(Zeroizing::new(value.to_vec())),
+        hosts: hosts.iter().map(|rule| HttpRule::parse(rule).unwrap()).collect(),
+    }
+}
+
+/// The grant, with the right to use these secrets.
+pub(crate) fn with_secrets(grant: &Grant, swaps: &[Swap]) -> Grant {
+    Grant { secrets: Some(swaps.iter().map(|swap| swap.name.to_string()).collect()), ..grant.clone() }
+}
+
+pub(crate) fn ledger(requests: u64, budget: Budget) -> Arc<Ledger> {
+    Arc::new(Ledger::new(requests, Arc::new(Meter::new(budget, &Receipt::default()))))
 }
 
 pub(crate) fn get(url: &str) -> Request {
