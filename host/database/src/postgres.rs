@@ -88,8 +88,9 @@ impl Postgres {
     /// Connects to nothing yet. `runtime` does the network's work, wherever a call is awaited.
     pub(crate) fn open(name: &str, settings: Settings, runtime: Handle) -> Result<Self, Error> {
         let Settings { url, role, connections, authorities } = settings;
-        let address = Address::read(&url, !authorities.is_empty())
-            .map_err(|reason| Error::Invalid(format!("the URL of the database `{name}` is wrong: {reason}")))?;
+        let address = Address::read(&url, !authorities.is_empty()).map_err(|reason| {
+            Error::Invalid(format!("the URL of the database `{name}` is wrong: {reason}"))
+        })?;
         if let Some(role) = role.as_deref().filter(|role| *role == "none" || role.contains('\0')) {
             return Err(Error::Invalid(format!("the role `{role}` of the database `{name}` can be none's")));
         }
@@ -138,18 +139,15 @@ impl Shared {
                 ended => ended,
             }
         };
-        let in_time = self.in_time(rule.deadline, async { Ok(attempts.await) });
-        in_time.await?.map_err(|stopped| match stopped {
-            Stopped::For(error) => error,
-            Stopped::Stale => self.origin.stale(),
-        })
+        let ended = self.in_time(rule.deadline, async { Ok(attempts.await) }).await?;
+        ended.map_err(|stopped| self.told(stopped))
     }
 
     async fn attempt(&self, call: &Call<'_>) -> Result<Outcome, Stopped> {
         let lease = self.lease(call.rule).await.map_err(Stopped::For)?;
         let session = lease.session();
-        let Ended { result, is_clean } = call.alone(session).await;
-        let result = result.map_err(|failed| self.stopped(session, call.text, failed));
+        let Ended { result, is_clean, was_known } = call.alone(session).await;
+        let result = result.map_err(|failed| self.stopped(session, call.text, failed, was_known));
         if is_clean {
             forget_types(session, call.rule);
             lease.settle();
@@ -157,13 +155,21 @@ impl Shared {
         result
     }
 
-    fn stopped(&self, session: &Session, text: &str, failed: Failed) -> Stopped {
+    fn stopped(&self, session: &Session, text: &str, failed: Failed, was_known: bool) -> Stopped {
         match failed {
             _ if session.was_flooded() => Stopped::For(self.origin.flooded()),
-            Failed::Refused(refusal) if error::is_stale(&refusal) && session.statements.lock().forget(text) => {
-                Stopped::Stale
+            Failed::Refused(refusal) if error::is_stale(&refusal) => {
+                session.statements.lock().forget(text);
+                if was_known { Stopped::Stale } else { Stopped::For(self.origin.refused(&refusal)) }
             }
             failed => Stopped::For(self.error(failed)),
+        }
+    }
+
+    fn told(&self, stopped: Stopped) -> Error {
+        match stopped {
+            Stopped::For(error) => error,
+            Stopped::Stale => self.origin.stale(),
         }
     }
 
@@ -171,7 +177,11 @@ impl Shared {
         let lease = self.pool.lease(rule.deadline).await?;
         let found = self.warnings.get_or_try_init(|| self.rights(&lease)).await;
         if let Err(reason) = found {
-            tracing::debug!(database = self.origin.database, reason, "can not find out what the login may do");
+            tracing::debug!(
+                database = self.origin.database,
+                reason,
+                "can not find out what the login may do"
+            );
         }
         Ok(lease)
     }

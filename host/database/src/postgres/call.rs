@@ -46,6 +46,8 @@ pub(super) struct Ended<T> {
     /// Whether the server has answered everything, so that the session can be used on. Where not, more rows may be
     /// on the way, or the connection broke.
     pub(super) is_clean: bool,
+    /// Whether the connection knew the statement from an earlier call, before some table may have been changed.
+    pub(super) was_known: bool,
 }
 
 pub(super) enum Failed {
@@ -69,15 +71,17 @@ impl Call<'_> {
             Ok(ready) => ready,
             Err(failed) => return close(session, Err(failed), End::Undo).await,
         };
+        let was_known = opening.is_some();
         let end = match self.rule.access {
             DatabaseAccess::Read => End::Undo,
             _ if statement.columns().is_empty() => End::Commit,
             _ => {
-                return match self.run(session, opening, &statement, params).await {
+                let ended = match self.run(session, opening, &statement, params).await {
                     Ok(Ok(outcome)) => close(session, Ok(outcome), End::Commit).await,
                     Ok(Err(refusal)) => close(session, Err(Failed::Refused(refusal)), End::Undo).await,
                     Err(error) => Ended::midway(error),
                 };
+                return Ended { was_known, ..ended };
             }
         };
         // In this order they are sent, all of it before the first answer.
@@ -85,7 +89,7 @@ impl Call<'_> {
         match try_join(self.run(session, opening, &statement, params), ended).await {
             Ok((ran, (ended, is_clean))) => {
                 let result = ran.and_then(|outcome| ended.map(|()| outcome)).map_err(Failed::Refused);
-                Ended { result, is_clean }
+                Ended { result, is_clean, was_known }
             }
             Err(error) => Ended::midway(error),
         }
@@ -97,11 +101,19 @@ impl Call<'_> {
         let bounds = bounds(self.rule, self.role);
         let (statement, params, bounds) = match self.ready(session, &bounds).await {
             Ok(ready) => ready,
-            Err(failed) => return Ended { result: Err(failed), is_clean: !session.client.is_closed() },
+            Err(failed) => {
+                return Ended {
+                    result: Err(failed),
+                    is_clean: !session.client.is_closed(),
+                    was_known: false,
+                };
+            }
         };
+        let was_known = bounds.is_some();
         match self.run(session, bounds, &statement, params).await {
             Ok(result) => {
-                Ended { result: result.map_err(Failed::Refused), is_clean: !session.client.is_closed() }
+                let is_clean = !session.client.is_closed();
+                Ended { result: result.map_err(Failed::Refused), is_clean, was_known }
             }
             Err(error) => Ended::midway(error),
         }
@@ -164,7 +176,7 @@ impl Call<'_> {
 
 impl<T> Ended<T> {
     fn midway(error: Error) -> Self {
-        Self { result: Err(Failed::Ours(error)), is_clean: false }
+        Self { result: Err(Failed::Ours(error)), is_clean: false, was_known: false }
     }
 }
 
@@ -179,7 +191,8 @@ impl End {
                 (undone, is_clean)
             }
             Self::Commit => {
-                let (committed, reset) = join(client.batch_execute("COMMIT"), client.batch_execute(RESET)).await;
+                let (committed, reset) =
+                    join(client.batch_execute("COMMIT"), client.batch_execute(RESET)).await;
                 (committed, reset.is_ok())
             }
         }
@@ -189,7 +202,7 @@ impl End {
 pub(super) async fn close<T>(session: &Session, result: Result<T, Failed>, end: End) -> Ended<T> {
     let (ended, is_clean) = end.reach(session).await;
     let result = result.and_then(|done| ended.map(|()| done).map_err(Failed::Refused));
-    Ended { result, is_clean }
+    Ended { result, is_clean, was_known: false }
 }
 
 /// Begins a transaction. That it can not be made one that writes is held by PostgreSQL once a first query ran in it,

@@ -21,7 +21,7 @@ use super::{
     session::Session,
     stream::{Bounded, BoundedTls, Socket, Tripped},
     tls,
-    url::{Address, reason},
+    url::{Address, Peer, reason},
 };
 
 /// Where a connection leads.
@@ -60,14 +60,18 @@ impl Dialer {
         Self { address, authorities, tls: OnceCell::new() }
     }
 
-    async fn places(&self, host: &Host, port: u16) -> Result<Vec<Place>, String> {
-        match host {
-            Host::Tcp(name) => {
-                let found = lookup_host((name.as_str(), port));
-                let found = found.await.map_err(|_| format!("`{name}` is not known to the name servers"))?;
+    async fn places(&self, peer: &Peer) -> Result<Vec<Place>, String> {
+        let Peer { host, address, port } = peer;
+        match (host, address) {
+            (Host::Tcp(name), Some(address)) => {
+                Ok(vec![Place::Tcp(SocketAddr::new(*address, *port), name.clone())])
+            }
+            (Host::Tcp(name), None) => {
+                let found = lookup_host((name.as_str(), *port)).await;
+                let found = found.map_err(|_| format!("`{name}` is not known to the name servers"))?;
                 Ok(found.map(|address| Place::Tcp(address, name.clone())).collect())
             }
-            Host::Unix(folder) => Ok(vec![Place::Unix(folder.join(format!(".s.PGSQL.{port}")))]),
+            (Host::Unix(folder), _) => Ok(vec![Place::Unix(folder.join(format!(".s.PGSQL.{port}")))]),
         }
     }
 
@@ -105,8 +109,8 @@ impl Manager for Dialer {
 
     async fn create(&self) -> Result<Session, String> {
         let mut last = String::from("its name stands for no address");
-        for (host, port) in &self.address.hosts {
-            let places = match self.places(host, *port).await {
+        for peer in &self.address.hosts {
+            let places = match self.places(peer).await {
                 Ok(places) => places,
                 Err(reason) => {
                     last = reason;
@@ -151,7 +155,8 @@ async fn start(
         (_, SslNegotiation::Direct) => Bounded::opaque(socket, Arc::clone(&tripped)),
         _ => Bounded::outside(socket, true, Arc::clone(&tripped)),
     };
-    let tls = MakeTlsConnect::<Bounded<Socket>>::make_tls_connect(&mut tls, name).map_err(|error| error.to_string())?;
+    let tls = MakeTlsConnect::<Bounded<Socket>>::make_tls_connect(&mut tls, name)
+        .map_err(|error| error.to_string())?;
     let tls = BoundedTls { tls, tripped: Arc::clone(&tripped) };
     let (client, mut connection) = login.connect_raw(socket, tls).await.map_err(|error| reason(&error))?;
     let driver = tokio::spawn(async move {
@@ -173,6 +178,7 @@ async fn check_target(client: &Client, login: &Config) -> Result<(), String> {
         _ => return Ok(()),
     };
     let rows = client.simple_query("SHOW transaction_read_only").await.map_err(|error| reason(&error))?;
-    let is_wanted = rows.iter().any(|row| matches!(row, SimpleQueryMessage::Row(row) if row.get(0) == Some(wanted)));
+    let is_wanted =
+        rows.iter().any(|row| matches!(row, SimpleQueryMessage::Row(row) if row.get(0) == Some(wanted)));
     if is_wanted { Ok(()) } else { Err("it is not what `target_session_attrs` asks for".to_owned()) }
 }

@@ -77,7 +77,9 @@ impl Origin {
 
     /// A statement was prepared for what is not there any more.
     pub(super) fn stale(&self) -> Error {
-        Error::Conflict(format!("{self}: a table or type was changed while the statement ran; it may succeed now"))
+        Error::Conflict(format!(
+            "{self}: a table or type was changed while the statement ran; it may succeed now"
+        ))
     }
 
     /// Of the library: the server's word, or that there is none.
@@ -94,7 +96,8 @@ impl Origin {
             return Error::Denied { what: Refused::Table(object(said).to_owned()), needs: None, message };
         }
         // `cannot execute INSERT in a read-only transaction`
-        let class = said.message().split(' ').filter(|word| word.chars().all(|letter| letter.is_ascii_uppercase()));
+        let class =
+            said.message().split(' ').filter(|word| word.chars().all(|letter| letter.is_ascii_uppercase()));
         let what = Refused::Statement(class.collect::<Vec<_>>().join(" "));
         Error::Denied { what, needs: Some(DatabaseAccess::Write), message }
     }
@@ -103,15 +106,17 @@ impl Origin {
         let code = said.code().code();
         let message = words(said);
         match *said.code() {
-            SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED | SqlState::LOCK_NOT_AVAILABLE => {
-                Error::Conflict(format!("{self}: {message}"))
-            }
+            SqlState::T_R_SERIALIZATION_FAILURE
+            | SqlState::T_R_DEADLOCK_DETECTED
+            | SqlState::LOCK_NOT_AVAILABLE => Error::Conflict(format!("{self}: {message}")),
             SqlState::QUERY_CANCELED => self.timeout("the statement"),
             SqlState::INSUFFICIENT_PRIVILEGE | SqlState::READ_ONLY_SQL_TRANSACTION => self.denied(said),
             _ if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => self.unavailable(message),
             _ => match parameter(said) {
                 Some(parameter) => self.invalid(&format!("`{parameter}` is refused: {message}")),
-                None if is_unspeakable(said) => self.invalid(&format!("{message}: write `::text` behind the column")),
+                None if is_unspeakable(said) => {
+                    self.invalid(&format!("{message}: write `::text` behind the column"))
+                }
                 None if is_several(said) => self.invalid("a call holds one statement"),
                 None => Error::Rejected { code: Some(code.to_owned()), message },
             },

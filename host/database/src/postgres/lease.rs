@@ -40,7 +40,12 @@ pub(super) struct Lease {
 }
 
 impl Pool {
-    pub(super) fn new(dialer: Dialer, connections: usize, runtime: Handle, origin: Arc<Origin>) -> Result<Self, Error> {
+    pub(super) fn new(
+        dialer: Dialer,
+        connections: usize,
+        runtime: Handle,
+        origin: Arc<Origin>,
+    ) -> Result<Self, Error> {
         let mut config = PoolConfig::new(connections);
         // The one used last knows most statements, and what a quiet time leaves over is left alone.
         config.queue_mode = QueueMode::Lifo;
@@ -63,7 +68,9 @@ impl Pool {
                     is_busy: AtomicBool::new(true),
                 })
             }
-            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(self.origin.timeout("the wait for a connection of its pool")),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => {
+                Err(self.origin.timeout("the wait for a connection of its pool"))
+            }
             Err(PoolError::Timeout(_)) if left < LOGIN_TIMEOUT => Err(self.origin.timeout("the connecting")),
             Err(PoolError::Timeout(_)) => {
                 Err(self.origin.unavailable(format!("no answer within {} s", LOGIN_TIMEOUT.as_secs())))

@@ -3,7 +3,6 @@
 
 mod literal;
 
-
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::BytesMut;
 use serde_json::{Number, Value};
@@ -105,7 +104,9 @@ fn refusal(kind: &Type, value: &Value) -> String {
         Value::Bool(_) => "bool",
         Value::Null | Value::String(_) => "text",
     };
-    format!("is of type `{kind}` there, and {given} is none: give it as a string, or write `::{cast}` behind it")
+    format!(
+        "is of type `{kind}` there, and {given} is none: give it as a string, or write `::{cast}` behind it"
+    )
 }
 
 impl std::fmt::Debug for Param {
@@ -116,7 +117,11 @@ impl std::fmt::Debug for Param {
 }
 
 impl ToSql for Param {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         let Some(text) = &self.0 else { return Ok(IsNull::Yes) };
         out.extend_from_slice(text.as_bytes());
         Ok(IsNull::No)

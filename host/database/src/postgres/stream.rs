@@ -110,7 +110,8 @@ impl<S> Bounded<S> {
                     }
                     *left -= taken;
                     let is_whole = *left == 0;
-                    read = usize::try_from(taken).ok().and_then(|taken| read.get(taken..)).unwrap_or_default();
+                    read =
+                        usize::try_from(taken).ok().and_then(|taken| read.get(taken..)).unwrap_or_default();
                     if is_whole {
                         self.next = Next::Header([0; 5], 0);
                     }

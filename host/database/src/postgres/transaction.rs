@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use serde_json::Value;
 
 use super::{
-    Shared, Stopped,
+    Shared,
     call::{self, Call, End, Ended, Failed, Outcome},
     forget_types,
     lease::Lease,
@@ -59,7 +59,7 @@ impl Transaction {
         let shared = &self.shared;
         lease.set_busy(true);
         let commit = async {
-            let Ended { result, is_clean } = call::close(lease.session(), Ok(()), End::Commit).await;
+            let Ended { result, is_clean, .. } = call::close(lease.session(), Ok(()), End::Commit).await;
             if is_clean {
                 forget_types(lease.session(), &self.rule);
                 lease.settle();
@@ -80,19 +80,17 @@ impl Transaction {
         let lease = self.lease.take().ok_or_else(over)?;
         self.rule.deadline = deadline;
         let (shared, rule) = (&self.shared, &self.rule);
-        let call = Call { text, params, rule, wants_rows, role: shared.role.as_deref(), origin: &shared.origin };
+        let call =
+            Call { text, params, rule, wants_rows, role: shared.role.as_deref(), origin: &shared.origin };
         lease.set_busy(true);
         let work = async {
-            let Ended { result, is_clean } = call.within(lease.session()).await;
+            let Ended { result, is_clean, was_known } = call.within(lease.session()).await;
             lease.set_busy(!is_clean);
             match result {
                 Ok(outcome) => Ok((Ok(outcome), Some(lease))),
                 // Nothing of ours reached the server.
                 Err(Failed::Ours(error)) if is_clean => Ok((Err(error), Some(lease))),
-                Err(failed) => Err(match shared.stopped(lease.session(), text, failed) {
-                    Stopped::For(error) => error,
-                    Stopped::Stale => shared.origin.stale(),
-                }),
+                Err(failed) => Err(shared.told(shared.stopped(lease.session(), text, failed, was_known))),
             }
         };
         let (result, lease) = shared.in_time(deadline, work).await?;
@@ -102,5 +100,8 @@ impl Transaction {
 }
 
 fn over() -> Error {
-    Error::Invalid("the transaction is over: a statement in it was refused or stopped, and nothing of it counts".to_owned())
+    Error::Invalid(
+        "the transaction is over: a statement in it was refused or stopped, and nothing of it counts"
+            .to_owned(),
+    )
 }

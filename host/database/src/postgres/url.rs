@@ -1,6 +1,6 @@
 //! Where the database is and how to log in, as the URL in the config says it.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use tokio_postgres::{
     Config,
@@ -24,8 +24,17 @@ pub(super) struct Address {
     /// Everything but hosts and ports.
     pub(super) login: Config,
     /// Tried in this order.
-    pub(super) hosts: Vec<(Host, u16)>,
+    pub(super) hosts: Vec<Peer>,
     pub(super) security: Security,
+}
+
+/// One host of the URL.
+pub(super) struct Peer {
+    /// Its name, for TLS, or a folder with sockets.
+    pub(super) host: Host,
+    /// The URL's word over the name servers'.
+    pub(super) address: Option<IpAddr>,
+    pub(super) port: u16,
 }
 
 /// How far a connection is secured, named as in the URL's `sslmode`.
@@ -69,7 +78,7 @@ impl Address {
 
     /// `HOST:PORT`, or the folder of the socket; all of them where there are several.
     pub(super) fn peer(&self) -> String {
-        let shown = |(host, port): &(Host, u16)| match host {
+        let shown = |Peer { host, port, .. }: &Peer| match host {
             Host::Tcp(name) if name.contains(':') => format!("[{name}]:{port}"),
             Host::Tcp(name) => format!("{name}:{port}"),
             Host::Unix(folder) => folder.display().to_string(),
@@ -79,11 +88,12 @@ impl Address {
 
     /// Whether every host is this machine, so that nobody is on the way.
     pub(super) fn is_local(&self) -> bool {
-        self.hosts.iter().all(|(host, _)| match host {
-            Host::Tcp(name) => {
-                name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        self.hosts.iter().all(|Peer { host, address, .. }| match (host, address) {
+            (_, Some(address)) => address.is_loopback(),
+            (Host::Tcp(name), None) => {
+                name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
             }
-            Host::Unix(_) => true,
+            (Host::Unix(_), None) => true,
         })
     }
 }
@@ -126,17 +136,16 @@ fn without_mode(url: &str) -> (String, Option<String>) {
     (format!("{front}{mark}{}", kept.join("&")), mode)
 }
 
-fn hosts(config: &Config) -> Vec<(Host, u16)> {
-    let ports = config.get_ports();
-    let port = |nth: usize| ports.get(nth).or(ports.first()).copied().unwrap_or(PORT);
-    let named = config.get_hosts().iter().cloned();
-    // An address wins over the name that it stands beside; the name would only be for TLS.
-    let hosts: Vec<Host> = if config.get_hosts().is_empty() {
-        config.get_hostaddrs().iter().map(|address| Host::Tcp(address.to_string())).collect()
-    } else {
-        named.collect()
+fn hosts(config: &Config) -> Vec<Peer> {
+    let (names, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
+    let peer = |nth: usize| {
+        let address = addresses.get(nth).copied();
+        let host =
+            names.get(nth).cloned().or_else(|| address.map(|address| Host::Tcp(address.to_string())))?;
+        let port = ports.get(nth).or(ports.first()).copied().unwrap_or(PORT);
+        Some(Peer { host, address, port })
     };
-    hosts.into_iter().enumerate().map(|(nth, host)| (host, port(nth))).collect()
+    (0..names.len().max(addresses.len())).filter_map(peer).collect()
 }
 
 fn login(config: &Config) -> Config {
@@ -231,6 +240,7 @@ mod tests {
         assert!(address("postgres://me@127.0.0.1/d").is_local());
         assert!(address("postgres://me@localhost,[::1]/d").is_local());
         assert!(address("postgres:///d?host=/run/postgresql&user=me").is_local());
+        assert!(address("postgres://me@db.example.com/d?hostaddr=127.0.0.1").is_local());
         assert!(!address("postgres://me@127.0.0.1,db.example.com/d").is_local());
     }
 }

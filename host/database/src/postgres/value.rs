@@ -12,7 +12,6 @@ mod reader;
 mod text;
 mod time;
 
-
 use tokio_postgres::types::{Kind, Type};
 
 pub(super) use self::reader::Malformed;

@@ -46,9 +46,8 @@ impl Statements {
         self.known.insert(text.into(), Known { statement: statement.clone(), used: self.clock });
     }
 
-    /// Whether there was such a one.
-    pub(in super::super) fn forget(&mut self, text: &str) -> bool {
-        self.known.remove(text).is_some()
+    pub(in super::super) fn forget(&mut self, text: &str) {
+        self.known.remove(text);
     }
 
     /// Where tables or types were changed.

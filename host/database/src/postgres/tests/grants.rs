@@ -1,7 +1,11 @@
 //! What each access admits, and what the server's rights do.
 
 use serde_json::json;
-use stepcell_core::grant::{DatabaseAccess, DatabaseAccess::{Read, Schema, Write}, TablePattern};
+use stepcell_core::grant::{
+    DatabaseAccess,
+    DatabaseAccess::{Read, Schema, Write},
+    TablePattern,
+};
 use stepcell_tests::Postgres as Server;
 
 use super::support::{Bed, rule, value};
@@ -66,8 +70,7 @@ async fn a_schema_grant_makes_tables_where_the_role_may() {
 #[tokio::test]
 async fn a_table_that_the_role_may_not_read_is_named() {
     let bed = Bed::with_tables().await;
-    for (statement, access) in
-        [("SELECT * FROM secrets", Read), ("INSERT INTO secrets VALUES ('x')", Write)]
+    for (statement, access) in [("SELECT * FROM secrets", Read), ("INSERT INTO secrets VALUES ('x')", Write)]
     {
         let what = check_denied(&bed, statement, access).await;
         assert_eq!(what, Refused::Table("secrets".to_owned()));

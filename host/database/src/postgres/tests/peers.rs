@@ -63,7 +63,10 @@ async fn only_verify_full_asks_for_the_name() {
     let server = Server::start();
     // The certificate is for 127.0.0.1, and 127.0.0.1 is not this.
     let url = |mode: &str| {
-        format!("{}?sslmode={mode}&hostaddr=127.0.0.1", server.url("flows").replace("127.0.0.1", "db.example.com"))
+        format!(
+            "{}?sslmode={mode}&hostaddr=127.0.0.1",
+            server.url("flows").replace("127.0.0.1", "db.example.com")
+        )
     };
     assert!(secured(&url("verify-ca"), authority(&server)).await.is_ok());
     let result = secured(&url("verify-full"), authority(&server)).await;
@@ -76,7 +79,8 @@ async fn a_server_without_tls_is_refused_where_the_url_asks_for_it() {
     server.run("ALTER SYSTEM SET ssl = off").await;
     server.run("SELECT pg_reload_conf()").await;
     stepcell_tests::eventually("the server has no TLS", || async {
-        (server.count("SELECT count(*) FROM pg_settings WHERE name = 'ssl' AND setting = 'off'").await == 1).then_some(())
+        (server.count("SELECT count(*) FROM pg_settings WHERE name = 'ssl' AND setting = 'off'").await == 1)
+            .then_some(())
     })
     .await;
     check_unavailable(secured(&format!("{}?sslmode=require", server.url("flows")), vec![]).await, "tls");
@@ -136,11 +140,12 @@ async fn a_server_that_was_killed_is_found_again() {
     {
         let rule = rule(Read);
         let databases = bed.databases.clone();
-        let sleeping = tokio::spawn(async move {
-            databases.query("shop", "SELECT pg_sleep(600)", &[], &rule).await
-        });
+        let sleeping =
+            tokio::spawn(async move { databases.query("shop", "SELECT pg_sleep(600)", &[], &rule).await });
         stepcell_tests::eventually("it sleeps", || async {
-            (bed.server.count("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'").await == 1).then_some(())
+            (bed.server.count("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'").await
+                == 1)
+                .then_some(())
         })
         .await;
         bed.server.kill();
@@ -148,7 +153,9 @@ async fn a_server_that_was_killed_is_found_again() {
     }
     check_unavailable(bed.query("SELECT 1").await, "refused");
     bed.server.restart();
-    let rows = stepcell_tests::eventually("the server answers again", || async { bed.query("SELECT 1 AS v").await.ok() });
+    let rows = stepcell_tests::eventually("the server answers again", || async {
+        bed.query("SELECT 1 AS v").await.ok()
+    });
     assert_eq!(rows.await, json!([{"v": 1}]));
 }
 

@@ -106,7 +106,11 @@ pub(super) fn numeric(out: &mut Vec<u8>, raw: &[u8]) -> Result<(), Malformed> {
     // Each of them stands for four decimal digits; the first one for 10000^weight.
     let digits = (0..count).map(|_| reader.u16()).collect::<Result<Vec<_>, _>>()?;
     let digit = |power: i32| {
-        usize::try_from(i32::from(weight) - power).ok().and_then(|place| digits.get(place)).copied().unwrap_or(0)
+        usize::try_from(i32::from(weight) - power)
+            .ok()
+            .and_then(|place| digits.get(place))
+            .copied()
+            .unwrap_or(0)
     };
     let mut shown = String::from(sign);
     let whole: String = (0..=i32::from(weight).max(0)).rev().fold(String::new(), |mut whole, power| {
@@ -145,5 +149,7 @@ pub(super) fn vector(out: &mut Vec<u8>, raw: &[u8]) -> Result<(), Malformed> {
 }
 
 fn json(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), Malformed> {
-    serde_json::to_writer(&mut *out, value).and_then(|()| out.flush().map_err(serde_json::Error::io)).map_err(|_| Malformed)
+    serde_json::to_writer(&mut *out, value)
+        .and_then(|()| out.flush().map_err(serde_json::Error::io))
+        .map_err(|_| Malformed)
 }

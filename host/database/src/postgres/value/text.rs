@@ -46,7 +46,9 @@ pub(super) fn bytea(out: &mut Vec<u8>, raw: &[u8]) {
 pub(super) fn hex(out: &mut Vec<u8>, raw: &[u8]) {
     let digit = |half: u8| char::from_digit(u32::from(half), 16).map_or(b'0', |digit| digit as u8);
     out.push(b'"');
-    out.extend(raw.iter().flat_map(|byte| [byte >> 4, byte & 15].map(|half| digit(half).to_ascii_uppercase())));
+    out.extend(
+        raw.iter().flat_map(|byte| [byte >> 4, byte & 15].map(|half| digit(half).to_ascii_uppercase())),
+    );
     out.push(b'"');
 }
 
