@@ -29,7 +29,7 @@ use crate::{
     machine::{self, CELLS_MAX},
     plugin::Plugin,
     trap,
-    wasi::Attempt,
+    wasi::{Attempt, Folders},
 };
 
 /// How much later than its cell a request ends: so that it is the cell's own limit that is told, and not a
@@ -61,6 +61,7 @@ pub(crate) struct Job {
     pub(crate) access: Arc<Access>,
     pub(crate) caller: Caller,
     pub(crate) attempt: Attempt,
+    pub(crate) folders: Folders,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -70,7 +71,14 @@ impl Cells {
         let linker = machine::linker(&engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
         let lanes = Lanes::start(&engine, &tokio::runtime::Handle::current()).map_err(Error::Threads)?;
         let room = Arc::new(Semaphore::new(CELLS_MAX as usize));
-        Ok(Self { engine, linker, lanes: Arc::new(lanes), room, services: Arc::new(services), visits: AtomicU32::new(0) })
+        Ok(Self {
+            engine,
+            linker,
+            lanes: Arc::new(lanes),
+            room,
+            services: Arc::new(services),
+            visits: AtomicU32::new(0),
+        })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -135,7 +143,7 @@ impl Cells {
 
     fn execution(
         &self,
-        job: Job,
+        mut job: Job,
         turn: Arc<Turn>,
         deadline: Instant,
         room: OwnedSemaphorePermit,
@@ -144,9 +152,14 @@ impl Cells {
         // What the run has left may be less than what one execution may use; it is told as the budget's end then.
         let fuel = job.limits.fuel.value.min(job.caller.meter.left(Resource::Fuel));
         let services = Arc::clone(&self.services);
+        let session = Session::new(services, job.access, job.caller, job.limits, deadline);
+        for missing in std::mem::take(&mut job.folders.missing) {
+            session.ledger.deny(missing);
+        }
         let cell = NewCell {
-            session: Session::new(services, job.access, job.caller, job.limits, deadline),
+            session,
             attempt: job.attempt,
+            folders: job.folders,
             fuel,
             memory: job.limits.memory.value,
             output: job.limits.output.value,

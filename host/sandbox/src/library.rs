@@ -31,7 +31,7 @@ use crate::{
     folder::Folder,
     limits::Effective,
     plugin::{self, Described, Plugin, Refusal},
-    wasi::Attempt,
+    wasi::{Attempt, Folders},
 };
 
 /// Plugins that no file stands for any more and that stay loaded, for the runs that pinned them. More are
@@ -57,6 +57,8 @@ pub(crate) struct Library {
     folders: Vec<Arc<Folder>>,
     /// Folders from here on are the host's own.
     builtins_from: usize,
+    /// Step types that some grant gives a folder: what they do depends on what lies there.
+    with_folders: HashSet<String>,
     /// By digest; more than the catalog has, see [`RETIRED_MAX`].
     loaded: RwLock<HashMap<Digest, Described>>,
     published: ArcSwap<Published>,
@@ -94,6 +96,8 @@ pub(crate) struct Parts {
     pub(crate) host_key: [u8; 32],
     pub(crate) folders: Vec<PathBuf>,
     pub(crate) builtins: Option<PathBuf>,
+    /// Step types that some grant gives a folder.
+    pub(crate) with_folders: HashSet<String>,
     /// Names of the secrets, for the catalog.
     pub(crate) secrets: BTreeSet<String>,
 }
@@ -113,6 +117,7 @@ impl Library {
             host_key: parts.host_key,
             folders,
             builtins_from,
+            with_folders: parts.with_folders,
             loaded: RwLock::default(),
             published: ArcSwap::from_pointee(published),
             ready: channel::Sender::new(false),
@@ -286,8 +291,27 @@ impl Library {
             access: Arc::new(Access::new("describe".into(), Arc::default())),
             caller: Caller::none(),
             attempt: Attempt::none(self.host_key),
+            folders: Folders::default(),
             cancel: CancellationToken::new(),
         }
+    }
+
+    /// A catalog entry for one file.
+    fn provider(&self, file: &str, described: &Described) -> Arc<Provider> {
+        let Described { plugin, describe } = described;
+        let looks_around = plugin.imports().ask_for_files() && self.with_folders.contains(&describe.kind);
+        Arc::new(Provider {
+            file: file.to_owned(),
+            digest: plugin.digest(),
+            describe: Arc::clone(describe),
+            pure_step: plugin.imports().is_pure() && !looks_around,
+            control: plugin.is_control(),
+        })
+    }
+
+    /// A catalog entry for a plugin without a file.
+    pub(crate) fn provider_of_none(&self, described: &Described) -> Arc<Provider> {
+        self.provider(&format!("{}.wasm", described.plugin.digest().short()), described)
     }
 
     /// Forgets plugins that no file stands for, but for a few, which runs may have pinned.
@@ -302,18 +326,3 @@ impl Library {
     }
 }
 
-/// A catalog entry for one file.
-fn provider(file: &str, described: &Described) -> Arc<Provider> {
-    Arc::new(Provider {
-        file: file.to_owned(),
-        digest: described.plugin.digest(),
-        describe: Arc::clone(&described.describe),
-        pure_step: described.plugin.imports().is_pure(),
-        control: described.plugin.is_control(),
-    })
-}
-
-/// A catalog entry for a plugin without a file.
-pub(crate) fn provider_of_none(described: &Described) -> Arc<Provider> {
-    provider(&format!("{}.wasm", described.plugin.digest().short()), described)
-}

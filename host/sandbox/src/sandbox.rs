@@ -1,7 +1,7 @@
 //! The sandbox as the engine and the API see it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -26,7 +26,7 @@ use crate::{
     mail::Mailer,
     plugin::Described,
     vault::Vault,
-    wasi::Attempt,
+    wasi::{Attempt, Folders},
 };
 
 /// Loads plugins from folders and runs each execution in a fresh cell. Stops when it is dropped.
@@ -96,6 +96,7 @@ impl Shared {
             mailer: options.email.map(|config| Arc::new(Mailer::new(config))),
             runtime,
         };
+        let with_folders = with_folders(&options.grants, &options.file_grants);
         let secrets = services.vault.names().map(str::to_owned).collect();
         let cells = Arc::new(Cells::start(engine, services)?);
         let library = Library::new(Parts {
@@ -105,6 +106,7 @@ impl Shared {
             host_key: options.host_key,
             folders: options.folders,
             builtins: options.builtins,
+            with_folders,
             secrets,
         });
         let policy = Policy {
@@ -126,13 +128,13 @@ impl Shared {
             None => self.library.fetch(digest).await,
         };
         let ended = match described {
-            Some(described) => self.cells.run(self.job(call, described)).await,
+            Some(described) => self.cells.run(self.job(call, described).await).await,
             None => Ended::before_start(plugin_gone(&call)),
         };
         completion(ended, started)
     }
 
-    fn job(&self, call: Call, described: Described) -> Job {
+    async fn job(&self, call: Call, described: Described) -> Job {
         let (grant, _) = self.grant_of(&call.kind, call.provider.digest);
         let limits = Effective::new(&self.policy.limits, Some(&grant.limits), &call.limits);
         let kind: Arc<str> = call.kind.into();
@@ -156,6 +158,10 @@ impl Shared {
             Asked::Execute => Entry::Execute { config, context },
             Asked::Resume { signal } => Entry::Resume { config, context, signal: signal.text().to_owned() },
         };
+        let folders = match described.plugin.imports().ask_for_files() {
+            true => Folders::open(access.files()).await,
+            false => Folders::default(),
+        };
         Job {
             plugin: described.plugin,
             entry,
@@ -164,6 +170,7 @@ impl Shared {
             access: Arc::new(access),
             caller,
             attempt,
+            folders,
             cancel: call.cancel,
         }
     }
@@ -183,6 +190,16 @@ impl Shared {
         }
         (Arc::clone(none), GrantSource::Nothing)
     }
+}
+
+/// Step types that some grant gives a folder.
+fn with_folders(
+    grants: &BTreeMap<String, Grant>,
+    for_files: &BTreeMap<(String, Digest), Grant>,
+) -> HashSet<String> {
+    let all = grants.iter().chain(for_files.iter().map(|((kind, _), grant)| (kind, grant)));
+    let given = all.filter(|(_, grant)| grant.files.as_ref().is_some_and(|files| !files.is_empty()));
+    given.map(|(kind, _)| kind.clone()).collect()
 }
 
 fn by_file(grants: BTreeMap<(String, Digest), Grant>) -> HashMap<Digest, HashMap<String, Arc<Grant>>> {
@@ -245,7 +262,7 @@ impl StepRunner for Sandbox {
             if let Some(provider) = find_provider(&library.published().catalog, digest) {
                 return Some(provider);
             }
-            library.fetch(digest).await.as_ref().map(library::provider_of_none)
+            library.fetch(digest).await.map(|described| library.provider_of_none(&described))
         })
     }
 

@@ -1,9 +1,11 @@
 //! WASI 0.2, virtual: a component that was built for WASI runs, and reaches nothing.
 //!
 //! Output becomes the step's log, the clock and randomness are functions of the attempt, and there are no
-//! files, sockets, arguments or environment. A step that uses it still counts as pure.
+//! sockets, arguments or environment, and no files but those of granted folders. A step that uses it still counts
+//! as pure, unless it is granted a folder.
 
 mod clock;
+mod files;
 mod log;
 mod poll;
 mod random;
@@ -17,7 +19,7 @@ use stepcell_core::{RunId, StepId};
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::{
     cli::{WasiCli, WasiCliCtx, WasiCliCtxView},
-    filesystem::{WasiFilesystem, WasiFilesystemCtx, WasiFilesystemCtxView},
+    filesystem::{WasiFilesystem, WasiFilesystemCtxView},
     p2::bindings::{cli, clocks, filesystem, io, random as wasi_random, sockets},
     sockets::{WasiSockets, WasiSocketsCtx, WasiSocketsCtxView},
 };
@@ -25,6 +27,7 @@ use wasmtime_wasi::{
 use crate::cell::CellState;
 
 pub(crate) use clock::{MAX_SLEEP, SleepTooLong};
+pub(crate) use files::Folders;
 pub(crate) use log::Log;
 
 use clock::Clock;
@@ -58,11 +61,11 @@ pub(crate) struct Wasi {
     log: Option<Arc<Mutex<Log>>>,
     cli: Option<WasiCliCtx>,
     sockets: Option<WasiSocketsCtx>,
-    filesystem: WasiFilesystemCtx,
+    folders: Folders,
 }
 
 impl Wasi {
-    pub(crate) fn new(attempt: Attempt) -> Self {
+    pub(crate) fn new(attempt: Attempt, folders: Folders) -> Self {
         Self {
             attempt,
             clock: None,
@@ -70,7 +73,7 @@ impl Wasi {
             log: None,
             cli: None,
             sockets: None,
-            filesystem: WasiFilesystemCtx::default(),
+            folders,
         }
     }
 
@@ -105,7 +108,8 @@ impl HasData for View<'static> {
 }
 
 fn view(state: &mut CellState) -> View<'_> {
-    View { outside: state.session.has_sent(), wasi: &mut state.wasi, table: &mut state.table }
+    let outside = state.session.has_sent() || state.wasi.folders.some;
+    View { outside, wasi: &mut state.wasi, table: &mut state.table }
 }
 
 fn table(state: &mut CellState) -> &mut ResourceTable {
@@ -117,9 +121,9 @@ fn empty_cli(state: &mut CellState) -> WasiCliCtxView<'_> {
     WasiCliCtxView { ctx: state.wasi.cli.get_or_insert_default(), table: &mut state.table }
 }
 
-/// `wasi:filesystem` without a single preopened folder.
-fn no_files(state: &mut CellState) -> WasiFilesystemCtxView<'_> {
-    WasiFilesystemCtxView { ctx: &mut state.wasi.filesystem, table: &mut state.table }
+/// `wasi:filesystem` with the granted folders.
+fn granted_files(state: &mut CellState) -> WasiFilesystemCtxView<'_> {
+    WasiFilesystemCtxView { ctx: &mut state.wasi.folders.ctx, table: &mut state.table }
 }
 
 /// `wasi:sockets` with everything denied, which is the default.
@@ -155,8 +159,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<CellState>) -> wasmtime::Result<
     cli::terminal_stdin::add_to_linker::<CellState, WasiCli>(linker, empty_cli)?;
     cli::terminal_stdout::add_to_linker::<CellState, WasiCli>(linker, empty_cli)?;
     cli::terminal_stderr::add_to_linker::<CellState, WasiCli>(linker, empty_cli)?;
-    filesystem::types::add_to_linker::<CellState, WasiFilesystem>(linker, no_files)?;
-    filesystem::preopens::add_to_linker::<CellState, WasiFilesystem>(linker, no_files)?;
+    filesystem::types::add_to_linker::<CellState, WasiFilesystem>(linker, granted_files)?;
+    filesystem::preopens::add_to_linker::<CellState, WasiFilesystem>(linker, granted_files)?;
     add_sockets(linker)
 }
 

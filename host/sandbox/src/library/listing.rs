@@ -10,7 +10,6 @@ use stepcell_engine::runner::{PluginInfo, PluginState};
 use super::{
     Library, Published,
     files::{File, Files, Key, State},
-    provider,
 };
 use crate::plugin::{Described, Refusal};
 
@@ -21,7 +20,7 @@ impl Library {
         let mut published = Published { builtins: builtins.clone(), ..Published::default() };
         for (key, file) in files.iter() {
             let shown = self.shown(key);
-            let lost_to = file.serves().and_then(|described| claims.claim(&shown, &key.name, described));
+            let lost_to = file.serves().and_then(|described| claims.claim(&shown, self.provider(&key.name, described)));
             published.files.push(info(shown, file, lost_to));
             published.places.push((key.folder, key.name.clone()));
         }
@@ -80,14 +79,14 @@ struct Claim {
 
 impl Claims {
     /// Gives the file that was first, where one was.
-    fn claim(&mut self, shown: &str, name: &str, described: &Described) -> Option<String> {
-        let describe = &described.describe;
+    fn claim(&mut self, shown: &str, provider: Arc<Provider>) -> Option<String> {
+        let describe = &provider.describe;
         let claims = self.0.entry(describe.kind.clone()).or_default();
         let first = claims.iter().find(|claim| claim.provider.describe.matches == describe.matches);
         if let Some(first) = first {
             return Some(first.shown.clone());
         }
-        claims.push(Claim { shown: shown.to_owned(), provider: provider(name, described) });
+        claims.push(Claim { shown: shown.to_owned(), provider });
         None
     }
 
