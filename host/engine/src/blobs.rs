@@ -123,7 +123,7 @@ pub(crate) struct RunBlobs {
 
 impl RunBlobs {
     /// What is put is kept as long as `run` is.
-    pub(crate) fn new(engine: Arc<Inner>, run: RunId) -> Arc<dyn Blobs> {
+    pub(crate) fn new(engine: Arc<Inner>, run: RunId) -> Arc<Self> {
         Arc::new(Self { engine, run })
     }
 }
