@@ -1,0 +1,149 @@
+//! The call that a connection works for: what SQLite's hooks have to know of it.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rusqlite::hooks::{AuthContext, Authorization};
+
+use super::guard::{Refusal, Scope};
+
+/// The space that stays free on the disk: the store lies on the same one, and can not go on where it is full.
+const FREE_MIN: u64 = 128 << 20;
+
+/// How often it is looked at while a statement writes.
+const FREE_CHECKED: Duration = Duration::from_millis(50);
+
+/// So much earlier than the caller does a wait for another process's lock ends: its answer says more.
+const HEAD_START: Duration = Duration::from_millis(50);
+
+/// How long such a wait sleeps between two attempts.
+const LOCK_POLL: Duration = Duration::from_millis(2);
+
+/// Stops its statement when it is dropped: nobody waits for it any more.
+#[derive(Default)]
+pub(super) struct Canceller(Arc<AtomicBool>);
+
+/// When a statement has to stop.
+#[derive(Clone)]
+pub(super) struct Stop {
+    deadline: Instant,
+    cancelled: Arc<AtomicBool>,
+}
+
+/// Between calls nothing stops, and everything is the host's own.
+#[derive(Default)]
+pub(super) struct Turn {
+    stop: Option<Stop>,
+    /// None: the host's own statement.
+    scope: Option<Arc<Scope>>,
+    /// Looked at where the statement writes.
+    disk: Option<Disk>,
+    /// The first thing that was not admitted.
+    refusal: Option<Refusal>,
+    is_disk_full: bool,
+}
+
+struct Disk {
+    folder: PathBuf,
+    looked_at: Instant,
+}
+
+impl Canceller {
+    pub(super) fn stop(&self, deadline: Instant) -> Stop {
+        Stop { deadline, cancelled: Arc::clone(&self.0) }
+    }
+}
+
+impl Drop for Canceller {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Stop {
+    fn is_over(&self, ahead: Duration) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+            || self.deadline.saturating_duration_since(Instant::now()) <= ahead
+    }
+}
+
+impl Turn {
+    pub(super) fn begin(&mut self, stop: Stop) {
+        *self = Self { stop: Some(stop), ..Self::default() };
+    }
+
+    /// From now on it is the caller's statement.
+    pub(super) fn enter(&mut self, scope: Arc<Scope>, folder: Option<PathBuf>) {
+        self.scope = Some(scope);
+        self.disk = folder.map(|folder| Disk { folder, looked_at: Instant::now() });
+    }
+
+    /// From now on it is the host's own again.
+    pub(super) fn leave(&mut self) {
+        (self.scope, self.disk) = (None, None);
+    }
+
+    /// From now on nothing stops: what has to be done is done.
+    pub(super) fn finish(&mut self) {
+        self.leave();
+        self.stop = None;
+    }
+
+    pub(super) fn take_refusal(&mut self) -> Option<Refusal> {
+        self.refusal.take()
+    }
+
+    /// Whether the disk was the reason to stop.
+    pub(super) fn is_disk_full(&self) -> bool {
+        self.is_disk_full
+    }
+
+    /// SQLite asks for each thing that a statement touches.
+    pub(super) fn authorize(&mut self, context: &AuthContext<'_>) -> Authorization {
+        let Some(scope) = &self.scope else { return Authorization::Allow };
+        match scope.judge(context) {
+            Ok(()) => Authorization::Allow,
+            Err(refusal) => {
+                self.refusal.get_or_insert(refusal);
+                Authorization::Deny
+            }
+        }
+    }
+
+    /// Whether the statement that runs has to stop. Asked every few microseconds.
+    pub(super) fn is_over(&mut self) -> bool {
+        let Some(stop) = &self.stop else { return false };
+        if stop.is_over(Duration::ZERO) {
+            return true;
+        }
+        if let Some(disk) = self.disk.as_mut().filter(|disk| disk.looked_at.elapsed() >= FREE_CHECKED) {
+            disk.looked_at = Instant::now();
+            self.is_disk_full = !has_room(&disk.folder);
+        }
+        self.is_disk_full
+    }
+
+    /// Waits a little for a lock of another process; false where it is time to give up.
+    pub(super) fn wait(&self) -> bool {
+        let is_over = self.stop.as_ref().is_some_and(|stop| stop.is_over(HEAD_START));
+        if !is_over {
+            std::thread::sleep(LOCK_POLL);
+        }
+        !is_over
+    }
+}
+
+/// Whether the disk that holds the folder has space to spare.
+pub(super) fn has_room(folder: &std::path::Path) -> bool {
+    match rustix::fs::statvfs(folder) {
+        Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize) >= FREE_MIN,
+        // Then it is SQLite's to find out.
+        Err(_) => true,
+    }
+}
