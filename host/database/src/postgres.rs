@@ -175,7 +175,7 @@ impl Shared {
 
     async fn lease(&self, rule: &Rule) -> Result<Lease, Error> {
         let lease = self.pool.lease(rule.deadline).await?;
-        let found = self.warnings.get_or_try_init(|| self.rights(&lease)).await;
+        let found = self.warnings.get_or_try_init(|| Box::pin(self.rights(&lease))).await;
         if let Err(reason) = found {
             tracing::debug!(
                 database = self.origin.database,
@@ -199,16 +199,17 @@ impl Shared {
     }
 
     /// On the host's runtime.
-    async fn in_time<T>(
-        &self,
+    fn in_time<'a, T: 'a>(
+        &'a self,
         deadline: Instant,
-        work: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        let timed = async { tokio::time::timeout_at(deadline.into(), work).await };
-        match within(&self.runtime, timed).await {
-            Ok(done) => done,
-            Err(_) => Err(self.origin.timeout("the statement")),
-        }
+        work: impl Future<Output = Result<T, Error>> + Send + 'a,
+    ) -> impl Future<Output = Result<T, Error>> + Send + 'a {
+        within(&self.runtime, async move {
+            match tokio::time::timeout_at(deadline.into(), work).await {
+                Ok(done) => done,
+                Err(_) => Err(self.origin.timeout("the statement")),
+            }
+        })
     }
 
     fn check(&self, rule: &Rule) -> Result<(), Error> {

@@ -20,6 +20,7 @@ mod error;
 mod guard;
 mod location;
 mod pool;
+mod room;
 mod rows;
 mod transaction;
 mod turn;

@@ -118,7 +118,8 @@ impl Manager for Dialer {
                 }
             };
             for place in places {
-                match self.connect(place).await {
+                // Boxed: every call would carry the room for it, and hardly one connects.
+                match Box::pin(self.connect(place)).await {
                     Ok(session) => return Ok(session),
                     Err(reason) => last = reason,
                 }

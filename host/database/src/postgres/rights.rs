@@ -55,13 +55,12 @@ pub(super) async fn warnings(
             "logs in as `{user}`, who may become {powers}, with rights past tables: a statement can do the same"
         ));
     }
-    if let Some(role) = role {
-        if let Some(tables) = named(client.query_typed(TABLES, &[(&role, Type::TEXT)]).await?)? {
-            warnings.push(format!(
-                "logs in as `{user}`, who can do more than the role `{role}` with {tables}: a statement can leave the \
-                 role, so that the user should have no rights but through it (NOINHERIT, member of `{role}` only)"
-            ));
-        }
+    let Some(role) = role else { return Ok(warnings) };
+    if let Some(tables) = named(client.query_typed(TABLES, &[(&role, Type::TEXT)]).await?)? {
+        warnings.push(format!(
+            "logs in as `{user}`, who can do more than the role `{role}` with {tables}: a statement can leave the role, \
+             so that the user should have no rights but through it (NOINHERIT, member of `{role}` only)"
+        ));
     }
     Ok(warnings)
 }

@@ -12,7 +12,7 @@ use super::{
     error::Origin,
     guard::{Kind, Scope},
     rows::{self, Stopped},
-    turn::{Canceller, Stop, has_room},
+    turn::{Canceller, Stop},
 };
 use crate::{Error, Rows, Rule, statement::Statement};
 
@@ -136,7 +136,7 @@ impl Connection {
     /// `begins`: in a transaction of its own, which is left open. A statement that changes rows has changed all of
     /// them before it gives the first one: where the rule's limits end it after that, it must not count.
     fn run(&mut self, call: &Call, begins: bool) -> Result<Outcome, Error> {
-        if call.writes() && self.folder.as_deref().is_some_and(|folder| !has_room(folder)) {
+        if call.writes() && self.room.as_ref().is_some_and(|room| !room.is_left()) {
             return Err(self.origin.disk_full());
         }
         let most = call.bytes.clamp(*VALUE_BYTES.start(), *VALUE_BYTES.end());

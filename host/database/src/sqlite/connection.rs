@@ -1,9 +1,6 @@
 //! One connection: how it is opened, and what it may take of the machine.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, Once},
-};
+use std::sync::{Arc, Once};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection as Sqlite, OpenFlags, config::DbConfig, limits::Limit};
@@ -13,6 +10,7 @@ use super::{
     error::Origin,
     guard::Scope,
     location::Location,
+    room::Room,
     turn::{Stop, Turn},
 };
 use crate::{Error, statement::STATEMENT_BYTES_MAX};
@@ -58,7 +56,7 @@ pub(super) struct Connection {
     pub(super) turn: Arc<Mutex<Turn>>,
     pub(super) origin: Arc<Origin>,
     /// Where a file grows; None where nothing is written to a disk.
-    pub(super) folder: Option<PathBuf>,
+    pub(super) room: Option<Room>,
     /// Whose statements are kept prepared: they were judged by it.
     scope: Option<Arc<Scope>>,
 }
@@ -98,11 +96,11 @@ impl Opener {
         let opened = self.connect(self.role, &turn);
         let sqlite =
             opened.map_err(|error| self.origin.refused(error, &mut turn.lock(), DatabaseAccess::Read))?;
-        let folder = match &self.location {
-            Location::File(file) if self.role == Role::Writer => file.parent().map(Path::to_owned),
+        let room = match &self.location {
+            Location::File(file) if self.role == Role::Writer => file.parent().map(Room::of),
             Location::File(_) | Location::Memory => None,
         };
-        Ok(Connection { sqlite, turn, origin: Arc::clone(&self.origin), folder, scope: None })
+        Ok(Connection { sqlite, turn, origin: Arc::clone(&self.origin), room, scope: None })
     }
 
     fn connect(&self, role: Role, turn: &Arc<Mutex<Turn>>) -> Result<Sqlite, rusqlite::Error> {
@@ -136,8 +134,8 @@ impl Connection {
             self.sqlite.flush_prepared_statement_cache();
             self.scope = Some(Arc::clone(scope));
         }
-        let folder = if writes { self.folder.clone() } else { None };
-        self.turn.lock().enter(Arc::clone(scope), folder);
+        let room = if writes { self.room.clone() } else { None };
+        self.turn.lock().enter(Arc::clone(scope), room);
     }
 
     /// A statement of the host's own.

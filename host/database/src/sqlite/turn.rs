@@ -1,7 +1,6 @@
 //! The call that a connection works for: what SQLite's hooks have to know of it.
 
 use std::{
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,13 +10,13 @@ use std::{
 
 use rusqlite::hooks::{AuthContext, Authorization};
 
-use super::guard::{Refusal, Scope};
+use super::{
+    guard::{Refusal, Scope},
+    room::Room,
+};
 
-/// The space that stays free on the disk: the store lies on the same one, and can not go on where it is full.
-const FREE_MIN: u64 = 128 << 20;
-
-/// How often it is looked at while a statement writes.
-const FREE_CHECKED: Duration = Duration::from_millis(50);
+/// How often the disk is looked at while a statement writes.
+const ROOM_CHECKED: Duration = Duration::from_millis(50);
 
 /// So much earlier than the caller does a wait for another process's lock ends: its answer says more.
 const HEAD_START: Duration = Duration::from_millis(50);
@@ -43,15 +42,11 @@ pub(super) struct Turn {
     /// None: the host's own statement.
     scope: Option<Arc<Scope>>,
     /// Looked at where the statement writes.
-    disk: Option<Disk>,
+    room: Option<Room>,
+    room_checked: Option<Instant>,
     /// The first thing that was not admitted.
     refusal: Option<Refusal>,
     is_disk_full: bool,
-}
-
-struct Disk {
-    folder: PathBuf,
-    looked_at: Instant,
 }
 
 impl Canceller {
@@ -79,14 +74,15 @@ impl Turn {
     }
 
     /// From now on it is the caller's statement.
-    pub(super) fn enter(&mut self, scope: Arc<Scope>, folder: Option<PathBuf>) {
+    pub(super) fn enter(&mut self, scope: Arc<Scope>, room: Option<Room>) {
         self.scope = Some(scope);
-        self.disk = folder.map(|folder| Disk { folder, looked_at: Instant::now() });
+        self.room = room;
+        self.room_checked = None;
     }
 
     /// From now on it is the host's own again.
     pub(super) fn leave(&mut self) {
-        (self.scope, self.disk) = (None, None);
+        (self.scope, self.room) = (None, None);
     }
 
     /// From now on nothing stops: what has to be done is done.
@@ -122,9 +118,11 @@ impl Turn {
         if stop.is_over(Duration::ZERO) {
             return true;
         }
-        if let Some(disk) = self.disk.as_mut().filter(|disk| disk.looked_at.elapsed() >= FREE_CHECKED) {
-            disk.looked_at = Instant::now();
-            self.is_disk_full = !has_room(&disk.folder);
+        if let Some(room) = &self.room
+            && self.room_checked.is_none_or(|checked| checked.elapsed() >= ROOM_CHECKED)
+        {
+            self.is_disk_full = !room.is_left();
+            self.room_checked = Some(Instant::now());
         }
         self.is_disk_full
     }
@@ -136,14 +134,5 @@ impl Turn {
             std::thread::sleep(LOCK_POLL);
         }
         !is_over
-    }
-}
-
-/// Whether the disk that holds the folder has space to spare.
-pub(super) fn has_room(folder: &std::path::Path) -> bool {
-    match rustix::fs::statvfs(folder) {
-        Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize) >= FREE_MIN,
-        // Then it is SQLite's to find out.
-        Err(_) => true,
     }
 }

@@ -1,4 +1,17 @@
-use super::*;
+use std::sync::Arc;
+
+use super::{
+    super::{
+        call::Call,
+        connection::{Opener, Role, Slot},
+        error::Origin,
+        location::Location,
+        room::Room,
+        turn::Canceller,
+    },
+    *,
+};
+use crate::statement::{Dialect, Statement};
 
 #[track_caller]
 fn limit<T: std::fmt::Debug>(result: Result<T, Error>, name: &str) {
@@ -146,4 +159,44 @@ async fn a_file_that_is_no_database_is_unavailable() {
     // As soon as the operator has put things right it is there.
     std::fs::remove_file(data.path().join("main.db")).unwrap();
     databases.query("main", "SELECT 1", &[], &rule(Read)).await.unwrap();
+}
+
+/// The connection that writes, on a disk that has to have so much free.
+fn on_disk(least: impl Fn(&std::path::Path) -> u64, statement: &str) -> Result<u64, Error> {
+    let data = TempDir::new().unwrap();
+    let origin = Arc::new(Origin { database: "main".to_owned(), peer: "main.db".to_owned() });
+    let location = Location::File(data.path().join("main.db"));
+    let mut slot = Slot::new(Arc::new(Opener { location, role: Role::Writer, origin: Arc::clone(&origin) }));
+    let (canceller, rule) = (Canceller::default(), rule(Schema));
+    slot.open(canceller.stop(rule.deadline))?.room = Some(Room::with_least(data.path(), least(data.path())));
+    let statement = Statement::read(statement, Dialect::Sqlite)?;
+    let call = Call::new(&origin, &statement, &[], &rule, false, &canceller)?;
+    slot.alone(&call).map(|outcome| outcome.changed)
+}
+
+#[track_caller]
+fn check_full(result: Result<u64, Error>) {
+    match result {
+        Err(Error::Unavailable { reason, .. }) => assert_eq!(reason, "the disk is almost full"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nothing_is_written_where_the_disk_is_almost_full() {
+    check_full(on_disk(|_| u64::MAX, "CREATE TABLE t (a)"));
+    assert_eq!(on_disk(|_| u64::MAX, "SELECT 1"), Ok(0));
+    assert_eq!(on_disk(|_| 0, "CREATE TABLE t (a)"), Ok(0));
+}
+
+#[test]
+fn a_statement_that_fills_the_disk_is_stopped() {
+    // Little is to be left over what is free now: the statement takes it within a second.
+    let least = |folder: &std::path::Path| {
+        let stat = rustix::fs::statvfs(folder).unwrap();
+        (stat.f_bavail * stat.f_frsize).saturating_sub(16 << 20)
+    };
+    let fill = "CREATE TABLE t AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000) \
+                SELECT randomblob(500000) AS b FROM n";
+    check_full(on_disk(least, fill));
 }

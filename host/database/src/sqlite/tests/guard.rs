@@ -184,7 +184,7 @@ async fn what_reaches_past_the_database_is_refused() {
         "CREATE TABLE temp.t (a)",
         "SELECT * FROM pragma_journal_mode",
         "SELECT * FROM pragma_database_list",
-        "SELECT * FROM pragma_hard_heap_limit(0)",
+        "SELECT * FROM pragma_hard_heap_limit",
         "CREATE VIRTUAL TABLE t USING dbstat",
     ] {
         match host.query(statement, json!([]), &rule(Schema)).await {
