@@ -13,6 +13,8 @@ use stepcell_core::{
 pub struct Access {
     /// The step type that refusals name.
     pub kind: Arc<str>,
+    /// Where the operator's word stands, for the line to change.
+    pub source: GrantSource,
     pub operator: Arc<Grant>,
     /// The flow's word, then the step's. Each has to allow what is asked for, as far as it says anything.
     pub narrowings: Vec<Arc<Grant>>,
@@ -42,7 +44,7 @@ pub(crate) enum Refuser {
 impl Access {
     /// The operator's word alone.
     pub fn new(kind: Arc<str>, operator: Arc<Grant>) -> Self {
-        Self { kind, operator, narrowings: Vec::new() }
+        Self { kind, source: GrantSource::Type, operator, narrowings: Vec::new() }
     }
 
     /// The rules of each level that says anything about HTTP: each level needs one rule that admits a request.
@@ -63,8 +65,16 @@ impl Access {
         let mut grant = said.map(|grant| Grant::clone(grant)).unwrap_or_default();
         change(&mut grant);
         match refuser {
-            Refuser::Operator => format!("grants:\n  {}: {grant}", Yaml(&Value::from(&*self.kind))),
+            Refuser::Operator => format!("grants:\n  {}: {grant}", Yaml(&Value::from(self.key()))),
             Refuser::Narrowing(_) => format!("grants: {grant}"),
+        }
+    }
+
+    /// What the operator's word stands under. A word on the type would not count beside one on this very file.
+    fn key(&self) -> String {
+        match self.source {
+            GrantSource::File(digest) => format!("{}@sha256:{digest}", self.kind),
+            GrantSource::Type | GrantSource::Shipped | GrantSource::Nothing => self.kind.to_string(),
         }
     }
 
@@ -125,5 +135,62 @@ impl Access {
         let narrowings = self.narrowings.iter().enumerate();
         std::iter::once((Refuser::Operator, &*self.operator))
             .chain(narrowings.map(|(at, level)| (Refuser::Narrowing(at), &**level)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use stepcell_core::grant::{FileAccess, Level};
+
+    use super::*;
+
+    fn grant(written: Value, level: Level) -> Arc<Grant> {
+        let (grant, problems) = Grant::read(&written, level);
+        assert_eq!(problems, []);
+        Arc::new(grant)
+    }
+
+    fn add_secret(grant: &mut Grant) {
+        grant.secrets.get_or_insert_default().insert("new".to_owned());
+    }
+
+    #[test]
+    fn what_is_granted_today_stays_in_the_line() {
+        let own = grant(json!({"http": ["https://*"], "secrets": ["old"]}), Level::Operator);
+        let access = Access::new("my_step".into(), own);
+        assert_eq!(
+            access.allow(Refuser::Operator, add_secret),
+            "grants:\n  my_step: { http: [\"https://*\"], secrets: [new, old] }"
+        );
+    }
+
+    #[test]
+    fn a_grant_of_one_file_is_changed_where_it_stands() {
+        let mut access = Access::new("my_step".into(), Arc::default());
+        let digest = Digest::of(b"x");
+        access.source = GrantSource::File(digest);
+        let line = access.allow(Refuser::Operator, add_secret);
+        assert_eq!(line, format!("grants:\n  \"my_step@sha256:{digest}\": {{ secrets: [new] }}"));
+    }
+
+    #[test]
+    fn folders_are_the_operators_as_far_as_flow_and_step_leave_them() {
+        let own = json!({"files": ["/srv/in", {"path": "/srv/out", "access": "write"}, "/srv/other"]});
+        let mut access = Access::new("my_step".into(), grant(own, Level::Operator));
+        let flow =
+            grant(json!({"files": ["/in", {"at": "/out", "access": "write"}, "/none"]}), Level::Narrowing);
+        let step = grant(json!({"files": [{"at": "/in", "access": "write"}, "/out"]}), Level::Narrowing);
+        let seen = |access: &Access| -> Vec<(String, FileAccess)> {
+            access.files().into_iter().map(|rule| (rule.at, rule.access)).collect()
+        };
+        assert_eq!(seen(&access).len(), 3);
+        access.narrowings = vec![flow, Arc::default()];
+        let (read, write) = (FileAccess::Read, FileAccess::Write);
+        assert_eq!(seen(&access), [("/in".to_owned(), read), ("/out".to_owned(), write)]);
+        access.narrowings[1] = step;
+        assert_eq!(seen(&access), [("/in".to_owned(), read), ("/out".to_owned(), read)]);
+        access.narrowings[1] = grant(json!({"files": []}), Level::Narrowing);
+        assert_eq!(seen(&access), []);
     }
 }

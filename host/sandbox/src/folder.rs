@@ -1,9 +1,10 @@
 //! A folder with plugins: which files lie at its top, and what is in them.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -11,13 +12,17 @@ use cap_std::{
     ambient_authority,
     fs::{Dir, MetadataExt as _},
 };
-use stepcell_core::Digest;
+use serde_json::Value;
+use stepcell_core::{
+    Digest,
+    grant::{Grant, Level},
+};
 
 /// The largest file that is read. Protects the host's memory; the Python runner has 19 MB.
 pub(crate) const FILE_BYTES_MAX: u64 = 64 << 20;
 /// The most files of one folder. Bounds the catalog and the work of a scan.
 const FILES_MAX: usize = 1_000;
-/// In the host's own folder: `{name: digest}` of the files that came with the host.
+/// In the host's own folder: `{name: {digest, grants}}` of the files that came with the host.
 const LIST: &str = "builtins.json";
 /// The most of it that is read.
 const LIST_BYTES_MAX: u64 = 1 << 20;
@@ -119,14 +124,15 @@ impl Folder {
         Ok((after, bytes))
     }
 
-    /// The digests of the files that came with the host, as its build wrote them down. No list, no files.
-    pub(crate) fn listed(&self) -> HashSet<Digest> {
+    /// What the files that came with the host get, as its build wrote it down. No list, no grants.
+    pub(crate) fn shipped(&self) -> Shipped {
         let list = self.open().and_then(|dir| {
             let mut text = String::new();
             dir.open(LIST)?.take(LIST_BYTES_MAX).read_to_string(&mut text)?;
-            Ok(serde_json::from_str::<HashMap<String, Digest>>(&text)?)
+            Ok(serde_json::from_str::<HashMap<String, Entry>>(&text)?)
         });
-        list.map(|list| list.into_values().collect()).unwrap_or_default()
+        let entries = list.unwrap_or_default().into_values();
+        entries.filter_map(|entry| Some((entry.digest, Arc::new(entry.granted()?)))).collect()
     }
 
     /// Writes a file under its name once it is whole.
@@ -147,6 +153,33 @@ impl Folder {
     fn open(&self) -> io::Result<Dir> {
         Dir::open_ambient_dir(&self.path, ambient_authority())
     }
+}
+
+/// The default grants of files, by digest. Another file that calls itself `http_request` gets nothing.
+pub(crate) type Shipped = HashMap<Digest, Arc<Grant>>;
+
+/// A file in the list of those that came with the host.
+#[derive(serde::Deserialize)]
+struct Entry {
+    digest: Digest,
+    /// As it would stand in the config; nothing by default.
+    #[serde(default)]
+    grants: Value,
+}
+
+impl Entry {
+    fn granted(&self) -> Option<Grant> {
+        match Grant::read(&self.grants, Level::Operator) {
+            (grant, problems) if problems.is_empty() => (!self.grants.is_null()).then_some(grant),
+            // A list of another version: what is not understood is not granted.
+            _ => None,
+        }
+    }
+}
+
+/// What a file gets without a line of config, by the list in the folder of those that came with the host. Blocks.
+pub fn shipped_grant(folder: &Path, digest: Digest) -> Option<Arc<Grant>> {
+    Folder::new(folder.to_owned()).shipped().remove(&digest)
 }
 
 /// Hidden files are left alone: they are what copying programs write before they rename.

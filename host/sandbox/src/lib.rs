@@ -35,6 +35,7 @@ mod tests;
 pub use access::{Access, GrantSource};
 pub use compile::child::{CompileError, compile_child};
 pub use error::Error;
+pub use folder::shipped_grant;
 pub use inspect::inspect;
 pub use mail::{MailConfig, MailConfigError};
 pub use options::{Compiler, Options};

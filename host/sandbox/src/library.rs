@@ -28,7 +28,7 @@ use crate::{
     cells::{Cells, Job},
     compile::Compilers,
     execution::{Entry, Returned},
-    folder::Folder,
+    folder::{Folder, Shipped},
     limits::Effective,
     plugin::{self, Described, Plugin, Refusal},
     wasi::{Attempt, Folders},
@@ -77,8 +77,8 @@ pub(crate) struct Published {
     pub(crate) files: Vec<PluginInfo>,
     /// For each of `files` the folder, by its place in the config, and the name within it.
     pub(crate) places: Vec<(usize, String)>,
-    /// What came with the host, by the list in its own folder.
-    pub(crate) builtins: HashSet<Digest>,
+    /// What files that came with the host get without a line of config, by the list in their own folder.
+    pub(crate) shipped: Arc<Shipped>,
 }
 
 /// A file in a folder of the operator's.
@@ -325,4 +325,3 @@ impl Library {
         }
     }
 }
-

@@ -49,8 +49,6 @@ pub(crate) struct Policy {
     grants: HashMap<String, Arc<Grant>>,
     /// By the file's digest and step type.
     for_files: HashMap<Digest, HashMap<String, Arc<Grant>>>,
-    /// For the host's own files that no grant names; what they do not import they do not get.
-    builtin: Arc<Grant>,
     none: Arc<Grant>,
 }
 
@@ -114,7 +112,6 @@ impl Shared {
             host_key: options.host_key,
             grants: options.grants.into_iter().map(|(kind, grant)| (kind, Arc::new(grant))).collect(),
             for_files: by_file(options.file_grants),
-            builtin: Arc::new(Grant::public_http()),
             none: Arc::new(Grant::default()),
         };
         Ok(Self { library: Arc::new(library), cells, policy })
@@ -135,10 +132,10 @@ impl Shared {
     }
 
     async fn job(&self, call: Call, described: Described) -> Job {
-        let (grant, _) = self.grant_of(&call.kind, call.provider.digest);
+        let (grant, source) = self.grant_of(&call.kind, call.provider.digest);
         let limits = Effective::new(&self.policy.limits, Some(&grant.limits), &call.limits);
         let kind: Arc<str> = call.kind.into();
-        let access = Access { kind: Arc::clone(&kind), operator: grant, narrowings: call.grants };
+        let access = Access { kind: Arc::clone(&kind), source, operator: grant, narrowings: call.grants };
         let caller = Caller {
             run: call.run,
             step: Some(call.step.clone()),
@@ -178,15 +175,15 @@ impl Shared {
     /// The operator's word on a type: on this very file, on the type, or what the host's own files need and no
     /// other file gets.
     pub(crate) fn grant_of(&self, kind: &str, digest: Digest) -> (Arc<Grant>, GrantSource) {
-        let Policy { grants, builtin, none, .. } = &self.policy;
+        let Policy { grants, none, .. } = &self.policy;
         if let Some(grant) = self.policy.for_files.get(&digest).and_then(|kinds| kinds.get(kind)) {
             return (Arc::clone(grant), GrantSource::File(digest));
         }
         if let Some(grant) = grants.get(kind) {
             return (Arc::clone(grant), GrantSource::Type);
         }
-        if self.library.published().builtins.contains(&digest) {
-            return (Arc::clone(builtin), GrantSource::Shipped);
+        if let Some(grant) = self.library.published().shipped.get(&digest) {
+            return (Arc::clone(grant), GrantSource::Shipped);
         }
         (Arc::clone(none), GrantSource::Nothing)
     }

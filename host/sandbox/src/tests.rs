@@ -17,7 +17,8 @@ use std::{
 use stepcell_core::{Digest, Failure, RunId, StepId, catalog::Provider};
 use stepcell_engine::meter::Meter;
 use stepcell_engine::runner::{
-    Call, Completion, Entry, LimitsRequest, NoBlobs, Outcome, PluginInfo, PluginState, Plugins as _, StepRunner as _,
+    Call, Completion, Entry, LimitsRequest, NoBlobs, Outcome, PluginInfo, PluginState, Plugins as _,
+    StepRunner as _,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;

@@ -111,7 +111,8 @@ impl Host for Session {
         let secret = self.secret(&name)?;
         let most = self.limits.request.value;
         if bytes.len() as u64 > most {
-            let message = format!("{} are to be signed, of {} allowed", Bytes(bytes.len() as u64), Bytes(most));
+            let message =
+                format!("{} are to be signed, of {} allowed", Bytes(bytes.len() as u64), Bytes(most));
             return Err(Failure::Invalid(message));
         }
         if bytes.len() <= HASHED_IN_PLACE_MAX {
@@ -142,7 +143,9 @@ fn sign(name: &str, secret: &Secret, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
             let key = KEY_BASE64.decode(encoded).map(Zeroizing::new);
             // The error would tell bytes of the secret.
             Some(key.map_err(|_| {
-                Failure::Invalid(format!("the secret `{name}` begins with `whsec_` and is no base64 after it"))
+                Failure::Invalid(format!(
+                    "the secret `{name}` begins with `whsec_` and is no base64 after it"
+                ))
             })?)
         }
         None => None,

@@ -1,6 +1,6 @@
 //! The task that keeps the library up to date with its folders.
 
-use std::{collections::HashSet, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use stepcell_core::Digest;
 use tokio::{sync::mpsc, time::sleep};
@@ -12,7 +12,7 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    folder::{Folder, Found, Shape, Stamp, shape},
+    folder::{Folder, Found, Shape, Shipped, Stamp, shape},
     plugin::{Described, Refusal},
 };
 
@@ -38,8 +38,8 @@ pub(crate) async fn keep(library: Arc<Library>, watch: bool, stop: CancellationT
 struct Keeper {
     library: Arc<Library>,
     files: Files,
-    /// Which files get the default grants.
-    builtins: HashSet<Digest>,
+    /// Which files have default grants.
+    shipped: Arc<Shipped>,
     /// For each folder why it could not be looked at the last time, so that this is said once.
     failed: Vec<Option<String>>,
 }
@@ -47,7 +47,7 @@ struct Keeper {
 impl Keeper {
     fn new(library: Arc<Library>) -> Self {
         let failed = vec![None; library.folders.len()];
-        Self { library, files: Files::default(), builtins: HashSet::new(), failed }
+        Self { library, files: Files::default(), shipped: Arc::default(), failed }
     }
 
     async fn run(&mut self, watch: bool) {
@@ -89,16 +89,16 @@ impl Keeper {
             changed |= self.scanned(index, &path, scanned);
         }
         if changed {
-            self.builtins = self.listed().await;
+            self.shipped = Arc::new(self.shipped().await);
         }
         changed
     }
 
-    async fn listed(&self) -> HashSet<Digest> {
+    async fn shipped(&self) -> Shipped {
         let Some(folder) = self.library.folders.get(self.library.builtins_from).cloned() else {
-            return HashSet::new();
+            return Shipped::new();
         };
-        tokio::task::spawn_blocking(move || folder.listed()).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || folder.shipped()).await.unwrap_or_default()
     }
 
     fn scanned(&mut self, index: usize, path: &str, scanned: io::Result<Vec<Found>>) -> bool {
@@ -125,7 +125,7 @@ impl Keeper {
 
     fn publish(&self, changed: bool, done: bool) {
         if changed {
-            self.library.publish(&self.files, &self.builtins);
+            self.library.publish(&self.files, &self.shipped);
         }
         if done {
             self.library.ready.send_if_modified(|ready| !std::mem::replace(ready, true));

@@ -4,23 +4,27 @@ use std::{cmp::Reverse, collections::HashSet, sync::Arc};
 
 use indexmap::IndexMap;
 use serde_json::Value;
-use stepcell_core::{Catalog, Digest, StepType, catalog::Provider};
+use stepcell_core::{Catalog, StepType, catalog::Provider};
 use stepcell_engine::runner::{PluginInfo, PluginState};
 
 use super::{
     Library, Published,
     files::{File, Files, Key, State},
 };
-use crate::plugin::{Described, Refusal};
+use crate::{
+    folder::Shipped,
+    plugin::{Described, Refusal},
+};
 
 impl Library {
     /// Makes what the files are now visible to everyone.
-    pub(super) fn publish(&self, files: &Files, builtins: &HashSet<Digest>) {
+    pub(super) fn publish(&self, files: &Files, shipped: &Arc<Shipped>) {
         let mut claims = Claims::default();
-        let mut published = Published { builtins: builtins.clone(), ..Published::default() };
+        let mut published = Published { shipped: Arc::clone(shipped), ..Published::default() };
         for (key, file) in files.iter() {
             let shown = self.shown(key);
-            let lost_to = file.serves().and_then(|described| claims.claim(&shown, self.provider(&key.name, described)));
+            let lost_to =
+                file.serves().and_then(|described| claims.claim(&shown, self.provider(&key.name, described)));
             published.files.push(info(shown, file, lost_to));
             published.places.push((key.folder, key.name.clone()));
         }

@@ -45,6 +45,7 @@ fn check(describe: &Describe) -> Result<(), String> {
         check_schema("output_schema", &describe.output_schema)?;
     }
     describe.check_tokens().map_err(|error| format!("`tokens` is no JSONPath: {error}"))?;
+    describe.check_tokens().map_err(|error| format!("`tokens` is no JSONPath: {error}"))?;
     if describe.ports.iter().collect::<BTreeSet<_>>().len() < describe.ports.len() {
         return Err("`ports` names one twice".to_owned());
     }
@@ -95,6 +96,8 @@ mod tests {
         check(|value| value["output_schema"] = json!([]), Some("`output_schema`"));
         check(|value| value["lable"] = json!("typo"), Some("lable"));
         check(|value| value["ports"] = json!(["a", "a"]), Some("`ports`"));
+        check(|value| value["tokens"] = json!("$.usage.total_tokens"), None);
+        check(|value| value["tokens"] = json!("usage["), Some("`tokens`"));
         check(|value| value["tokens"] = json!("$.usage.total_tokens"), None);
         check(|value| value["tokens"] = json!("usage."), Some("`tokens`"));
         check(|value| *value = json!(1), Some("no catalog entry"));

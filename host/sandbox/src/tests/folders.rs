@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::GrantSource;
 
 #[tokio::test]
 async fn components_and_core_modules_are_taken() {
@@ -164,18 +165,25 @@ async fn only_listed_files_of_the_host_get_its_default_grants() {
         fs::create_dir(&builtins).unwrap();
         let listed = Guest::echo("listed").component();
         fs::write(builtins.join("listed.wasm"), &listed).unwrap();
+        let bare = Guest::echo("bare").component();
+        fs::write(builtins.join("bare.wasm"), &bare).unwrap();
         fs::write(builtins.join("other.wasm"), Guest::echo("other").component()).unwrap();
-        let list = json!({ "listed": Digest::of(&listed) });
+        let list = json!({
+            "listed": { "digest": Digest::of(&listed), "grants": { "http": ["https://*"] } },
+            "bare": { "digest": Digest::of(&bare) },
+        });
         fs::write(builtins.join("builtins.json"), list.to_string()).unwrap();
         options.builtins = Some(builtins);
     })
     .await;
     let granted = |kind: &str| {
         let provider = host.provider(kind).unwrap();
-        host.sandbox.grant_of(kind, provider.digest).0.http.is_some()
+        let (grant, source) = host.sandbox.grant_of(kind, provider.digest);
+        (grant.http.is_some(), source)
     };
-    assert!(granted("listed"));
-    assert!(!granted("other"));
+    assert_eq!(granted("listed"), (true, GrantSource::Shipped));
+    assert_eq!(granted("bare"), (false, GrantSource::Nothing));
+    assert_eq!(granted("other"), (false, GrantSource::Nothing));
 }
 
 #[tokio::test]

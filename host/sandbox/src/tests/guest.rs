@@ -79,7 +79,7 @@ impl Guest {
         let mut module = wat::parse_str(self.text()).unwrap();
         let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
         let mut resolve = Resolve::default();
-        for package in ["step", "http"] {
+        for package in ["step", "http", "database", "secrets", "email", "blobs"] {
             resolve.push_dir(wit.join(package)).unwrap();
         }
         let world = format!(

@@ -1,10 +1,12 @@
 //! WASI as a program that was built for it sees it, through the adapter for core modules.
 
+use serde_json::{Value, json};
 use stepcell_core::Fault;
 
 use super::*;
 
 const P1: &str = r#"
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
   (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
@@ -131,4 +133,106 @@ async fn what_uses_only_wasi_is_pure() {
     assert!(host.provider("t").unwrap().pure_step);
     let imports = host.info("guest.wasm").unwrap().imports;
     assert!(imports.iter().any(|name| name.starts_with("wasi:io/")), "{imports:?}");
+}
+
+/// With the folder `at` of the temporary one granted.
+async fn with_folder(guest: &Guest, rule: Value) -> (Host, TempDir) {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join("in");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("file"), "hello").unwrap();
+    fs::write(temp.path().join("secret"), "secret").unwrap();
+    std::os::unix::fs::symlink("../secret", folder.join("link")).unwrap();
+    std::os::unix::fs::symlink("file", folder.join("inner")).unwrap();
+    let mut rule = rule;
+    rule["path"] = folder.to_str().unwrap().into();
+    let (grant, problems) = Grant::read(&json!({ "files": [rule] }), stepcell_core::grant::Level::Operator);
+    assert_eq!(problems, []);
+    let host = Host::with(&[("guest.wasm", guest.module())], |options| {
+        options.grants.insert("t".to_owned(), grant);
+    })
+    .await;
+    (host, temp)
+}
+
+/// Opens `name` in the first folder, for reading or also for writing, following links, and leaves the error.
+fn open(name: &str, write: bool) -> String {
+    let stores: String = name
+        .bytes()
+        .enumerate()
+        .map(|(at, byte)| format!("(i32.store8 (i32.const {}) (i32.const {byte}))", 600 + at))
+        .collect();
+    // fd_read, and fd_write with the flag that makes a file.
+    let (rights, flags) = if write { (0x42, 1) } else { (0x2, 0) };
+    format!(
+        "(block (result i64) {stores} (i64.extend_i32_u (call $open (i32.const 3) (i32.const 1)
+            (i32.const 600) (i32.const {}) (i32.const {flags}) (i64.const {rights}) (i64.const 0)
+            (i32.const 0) (i32.const 800))))",
+        name.len()
+    )
+}
+
+/// The number of the error that opening gives.
+async fn opened(name: &str, write: bool, rule: Value) -> String {
+    let (host, _temp) = with_folder(&number(&open(name, write)), rule).await;
+    done(host.run("t", "{}").await)
+}
+
+#[tokio::test]
+async fn a_granted_folder_is_there() {
+    let read = json!({"at": "/in"});
+    assert_eq!(opened("file", false, read.clone()).await, "0");
+    assert_eq!(opened("inner", false, read.clone()).await, "0");
+    assert_ne!(opened("none", false, read).await, "0");
+}
+
+#[tokio::test]
+async fn nothing_leads_out_of_a_folder() {
+    for name in ["../secret", "link", "/etc/passwd", "x/../../secret"] {
+        assert_ne!(opened(name, false, json!({"at": "/in", "access": "write"})).await, "0", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn reading_is_not_writing() {
+    assert_ne!(opened("file", true, json!({"at": "/in"})).await, "0");
+    assert_ne!(opened("new", true, json!({"at": "/in"})).await, "0");
+    assert_eq!(opened("new", true, json!({"at": "/in", "access": "write"})).await, "0");
+}
+
+#[tokio::test]
+async fn bytes_are_read_from_a_file() {
+    let open = open("file", false);
+    let guest = number(&format!(
+        "(block (result i64) (drop {open})
+            (i32.store (i32.const 820) (i32.const 900)) (i32.store (i32.const 824) (i32.const 8))
+            (drop (call $read (i32.load (i32.const 800)) (i32.const 820) (i32.const 1) (i32.const 816)))
+            (i64.load32_u (i32.const 900)))"
+    ));
+    let (host, _temp) = with_folder(&guest, json!({"at": "/in"})).await;
+    assert_eq!(done(host.run("t", "{}").await), u32::from_le_bytes(*b"hell").to_string());
+}
+
+#[tokio::test]
+async fn the_flow_can_take_a_folder_away() {
+    let (host, _temp) = with_folder(&number(&open("file", false)), json!({"at": "/in"})).await;
+    let (narrow, _) = Grant::read(&json!({"files": []}), stepcell_core::grant::Level::Narrowing);
+    let call = Call { grants: vec![Arc::new(narrow), Arc::default()], ..host.call("t") };
+    assert_ne!(done(host.sandbox.run(call).await), "0");
+}
+
+#[tokio::test]
+async fn what_sees_a_folder_is_not_pure() {
+    let (host, _temp) = with_folder(&number("(i64.const 1)"), json!({"at": "/in"})).await;
+    assert!(!host.provider("t").unwrap().pure_step);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_gone_is_told() {
+    let (host, temp) = with_folder(&number("(i64.const 1)"), json!({"at": "/in"})).await;
+    fs::remove_dir_all(temp.path().join("in")).unwrap();
+    let completion = host.run("t", "{}").await;
+    let told = &completion.denied[0];
+    assert_eq!((told.capability.as_str(), told.target.as_str()), ("files", "/in"));
+    assert_eq!(done(completion), "1");
 }

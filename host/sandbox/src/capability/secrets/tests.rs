@@ -100,7 +100,9 @@ async fn too_many_bytes_are_not_signed() {
 #[tokio::test]
 async fn a_key_that_is_no_base64_is_not_shown() {
     let mut session = all().session();
-    let Err(Failure::Invalid(text)) = session.hmac_sha256("broken".to_owned(), Vec::new()).await else { panic!() };
+    let Err(Failure::Invalid(text)) = session.hmac_sha256("broken".to_owned(), Vec::new()).await else {
+        panic!()
+    };
     assert_eq!(text, "the secret `broken` begins with `whsec_` and is no base64 after it");
 }
 

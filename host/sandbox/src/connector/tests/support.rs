@@ -227,7 +227,7 @@ impl Out {
         let (kind, operator, narrowings) =
             ("http_request".into(), self.grant.clone(), self.narrowings.clone());
         let ledger = request.ledger.clone();
-        let access = Arc::new(Access { kind, operator, narrowings });
+        let access = Arc::new(Access { narrowings, ..Access::new(kind, operator) });
         let result = self.connector.send(request, access).await;
         (result, ledger.usage())
     }
