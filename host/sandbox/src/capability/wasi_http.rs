@@ -85,14 +85,11 @@ impl WasiHttpHooks for Session {
         options: Option<RequestOptions>,
         _read: Box<dyn Future<Output = Result<(), Code>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let exchange = Target::parse(&request.uri().to_string()).map_err(Error::from).and_then(|target| {
-            let method = request.method().clone();
-            Ok(self.exchange_of(method, target, options))
-        });
-        let exchange = exchange.map_err(|error| {
-            let ledger = Arc::clone(&self.ledger);
-            code(error, &ledger)
-        });
+        // Also where it is refused at once: its answer is something that the cell can wait for.
+        self.outgoing.get_or_insert_default();
+        let target = Target::parse(&request.uri().to_string()).map_err(Error::from);
+        let exchange = target.map(|target| self.exchange_of(request.method().clone(), target, options));
+        let exchange = exchange.map_err(|error| code(error, &self.ledger));
         Box::new(async move { exchange?.run(request).await })
     }
 }
