@@ -22,8 +22,8 @@ use stepcell_sandbox::GrantSource;
 pub(crate) use self::{
     capability::Capability,
     doubts::doubts,
-    render::{capability_lines, limits},
-    share::{Origin, Share, Word, shares},
+    render::{NAMES_WIDTH, capability_lines, limits},
+    share::{Share, Word, shares},
     warnings::warnings,
 };
 use crate::{config::Config, host::PluginSet};
@@ -54,6 +54,11 @@ pub(crate) struct PluginShare {
     pub(crate) digest: String,
     pub(crate) capabilities: Vec<Share>,
     pub(crate) limits: LimitShare,
+    #[serde(skip)]
+    pub(crate) word: Word,
+    /// What flow and step leave of the operator's word.
+    #[serde(skip)]
+    pub(crate) left: Grant,
 }
 
 /// The limits of one execution, and who set them.
@@ -93,8 +98,11 @@ struct Around<'a> {
     catalog: &'a Catalog,
     config: &'a Config,
     imports: &'a dyn Fn(Digest) -> Vec<String>,
-    granted: &'a dyn Fn(&str, Digest) -> (Arc<Grant>, GrantSource),
+    granted: &'a dyn Fn(&str, Digest) -> Granted,
 }
+
+/// The operator's word on a file, and where it is written.
+type Granted = (Arc<Grant>, GrantSource);
 
 impl Around<'_> {
     fn step(&self, planned: &PlannedStep, flow: &Flow) -> StepShare {
@@ -120,6 +128,8 @@ impl Around<'_> {
             digest: provider.digest.to_string(),
             capabilities: shares(&imports, uses_secrets, &word, &levels, self.config),
             limits: LimitShare::new(self.config, &word, &flow.limits, &step.limits),
+            left: word.grant.narrowed_by(levels.map(|(_, grant)| grant)).grant,
+            word,
         }
     }
 }

@@ -194,10 +194,10 @@ pub(crate) async fn inspect(file: &Path, config: &Config, global: &Global) -> Re
     let kind = info.describe.as_ref().map(|describe| describe.kind.clone()).unwrap_or_default();
     let granted = match config.grants.of(&kind, info.digest) {
         Some((grant, source)) => (Arc::new(grant.clone()), source),
-        None if options::ships(builtins, &info).await? => {
-            (Arc::new(Grant::public_http()), GrantSource::Shipped)
-        }
-        None => (Arc::default(), GrantSource::Nothing),
+        None => match options::shipped(builtins, info.digest).await? {
+            Some(grant) => (grant, GrantSource::Shipped),
+            None => (Arc::default(), GrantSource::Nothing),
+        },
     };
     Ok(Inspected { info, granted })
 }

@@ -109,10 +109,10 @@ impl Learned {
             return;
         };
         for (key, value) in map {
-            match value.get(kind).filter(|_| key == "grants") {
-                Some(entry) => {
-                    let (grant, _) = Grant::read(entry, Level::Operator);
-                    self.grants.entry(kind.to_owned()).or_default().widen(&grant);
+            match operator_entry(&value, kind).filter(|_| key == "grants") {
+                Some((entry, value)) => {
+                    let (grant, _) = Grant::read(value, Level::Operator);
+                    self.grants.entry(entry.clone()).or_default().widen(&grant);
                 }
                 None if key == "grants" => {
                     let line = (step.to_owned(), format!("grants: {}", Yaml(&value)));
@@ -124,6 +124,12 @@ impl Learned {
             }
         }
     }
+}
+
+/// The entry under `grants` for a step type, or for a file as this type: what a flow narrows has no such key.
+fn operator_entry<'v>(grants: &'v Value, kind: &str) -> Option<(&'v String, &'v Value)> {
+    let is_entry = |key: &str| key.split('@').next() == Some(kind);
+    grants.as_object()?.iter().find(|(key, _)| is_entry(key))
 }
 
 /// The lines of a refusal; `None` where there are none.

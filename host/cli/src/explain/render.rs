@@ -9,7 +9,7 @@ use super::{Explanation, LimitShare, PluginShare, Share, StepShare};
 use crate::text;
 
 /// How wide the names of capabilities are.
-const NAMES_WIDTH: usize = 10;
+pub(crate) const NAMES_WIDTH: usize = 11;
 /// How much of a digest is shown.
 const DIGEST_CHARS: usize = 12;
 

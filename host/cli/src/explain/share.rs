@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
-use stepcell_core::grant::{Grant, HttpRule, Narrowed};
+use stepcell_core::grant::{Grant, HttpRule, Narrowed, Yaml};
 use stepcell_sandbox::GrantSource;
 
 use super::Capability;
@@ -15,6 +15,7 @@ use crate::config::{Config, MAIN, file_key};
 pub(crate) struct Word {
     pub(crate) grant: Arc<Grant>,
     pub(crate) origin: Origin,
+    /// The key under `grants` that it has, or would have.
     kind: String,
 }
 
@@ -55,6 +56,14 @@ impl Word {
             GrantSource::Nothing => (Origin::Nothing, kind.to_owned()),
         };
         Self { grant, origin, kind }
+    }
+
+    /// The line of stepcell.yaml that would allow `more` as well. An entry replaces a default, and nobody should
+    /// lose what worked by adding one.
+    pub(crate) fn with(&self, more: &Grant) -> String {
+        let mut grant = Grant::clone(&self.grant);
+        grant.widen(more);
+        format!("grants:\n  {}: {grant}", Yaml(&Value::from(self.kind.as_str())))
     }
 
     /// Where it is written, for messages.
@@ -137,7 +146,7 @@ fn notes(capability: Capability, narrowed: &Narrowed, config: &Config) -> Vec<St
         Capability::Secrets => {
             let bound = |name: &String| match config.secrets.get(name) {
                 Some(secret) if secret.hosts.is_empty() => {
-                    format!("`{name}` may go nowhere: its `hosts` are empty")
+                    format!("`{name}` is sent nowhere: its `hosts` are empty")
                 }
                 Some(secret) => {
                     let hosts: Vec<String> = secret.hosts.iter().map(ToString::to_string).collect();

@@ -107,7 +107,9 @@ fn warned(flow: &str, operator: Value) -> String {
         control: false,
     };
     let kind = stepcell_core::StepType { providers: vec![Arc::new(provider)] };
-    let catalog = Catalog { types: [("t".to_owned(), kind)].into_iter().collect(), ..Default::default() };
+    let secrets = ["github", "unused"].map(str::to_owned).into();
+    let catalog =
+        Catalog { types: [("t".to_owned(), kind)].into_iter().collect(), secrets, ..Catalog::default() };
     let parse = || stepcell_core::parse::parse(flow, stepcell_core::parse::Format::Yaml).unwrap();
     let plan = Plan::build(parse(), &catalog).unwrap_or_else(|problems| panic!("{problems:?}"));
     let (config, word) = (config(CONFIG), grant(operator, Level::Operator));
@@ -129,4 +131,11 @@ fn what_a_step_will_not_get_is_told_in_its_place() {
 fn what_the_flow_takes_away_is_meant() {
     let flow = "name: f\ngrants: { http: [] }\nsteps:\n  - id: a\n    type: t\n";
     assert_eq!(warned(flow, json!({"http": ["https://*"], "databases": {"main": "read"}})), "");
+}
+
+#[test]
+fn a_secret_that_is_not_granted_is_told_where_it_stands() {
+    let flow = "name: f\nsteps:\n  - id: a\n    type: t\n    config: { h: [\"{{ secret.github }}\"], i: \"{{ secret.unused }}\" }\n    grants: { secrets: [github] }\n";
+    let operator = json!({"http": ["https://*"], "databases": {"main": "read"}, "secrets": ["unused"]});
+    insta::assert_snapshot!(warned(flow, operator));
 }

@@ -1,110 +1,145 @@
 //! What a valid flow asks for and will not get.
 
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 use stepcell_core::{
     flow::LimitsPatch,
-    grant::Yaml,
+    grant::{Grant, Level},
     parse::{Parsed, units},
-    plan::Plan,
+    plan::{Plan, PlannedStep},
     problem::Problem,
 };
 
-use super::{Capability, Explanation, Origin, PluginShare, StepShare};
+use super::{Capability, Explanation, PluginShare, StepShare};
 
-/// Warnings in the places of `parsed`, the text that the plan was made of.
+/// Warnings in the places of `parsed`, the text that the plan was made of; in their order.
 pub(crate) fn warnings(plan: &Plan, explanation: &Explanation, parsed: &Parsed) -> Vec<Problem> {
-    let mut found = Vec::new();
-    let mut warn = |path: String, code: &'static str, message: String, hint: String| {
-        let at = parsed.spans.locate(&path);
-        let path = parsed.spans.full_path(&path);
-        found.push(Problem { path, line: at.line, column: at.column, code, message, hint: Some(hint) });
-    };
+    let mut found = Warnings { parsed, list: Vec::new() };
     for (index, (step, planned)) in explanation.steps.iter().zip(&plan.steps).enumerate() {
-        for (message, hint) in step.plugins.first().into_iter().flat_map(|plugin| denied(step, plugin)) {
-            warn(format!("steps[{index}].type"), "nothing_granted", message, hint);
-        }
+        // Where several plugins may serve a step, what the first lacks is likely to be what all lack.
         let Some(plugin) = step.plugins.first() else { continue };
-        for (key, message) in exceeding(&planned.step.limits, plugin) {
-            let hint = raise(&step.kind, key);
-            warn(format!("steps[{index}].limits.{key}"), "limit_exceeds", message, hint);
-        }
+        found.denied(index, step, plugin, planned);
+        found.secrets(index, step, plugin, planned);
+        found.limits(&format!("steps[{index}].limits"), &planned.step.limits, step, plugin);
     }
-    // The flow's own limits hold for all steps: one warning is enough.
-    let mut told = Vec::new();
     for step in &explanation.steps {
         for plugin in &step.plugins {
-            for (key, message) in exceeding(&plan.flow.limits, plugin) {
-                if !told.contains(&key) {
-                    told.push(key);
-                    warn(format!("limits.{key}"), "limit_exceeds", message, raise(&step.kind, key));
-                }
+            found.limits("limits", &plan.flow.limits, step, plugin);
+        }
+    }
+    found.list.sort_by_key(|problem| (problem.line, problem.column));
+    found.list
+}
+
+struct Warnings<'p> {
+    parsed: &'p Parsed,
+    list: Vec<Problem>,
+}
+
+impl Warnings<'_> {
+    /// What the operator gives a plugin nothing of, though it asks. What flow or step take away is meant so.
+    fn denied(&mut self, index: usize, step: &StepShare, plugin: &PluginShare, planned: &PlannedStep) {
+        // Those that the config names are told one by one.
+        let named = !planned.config.references().secrets.is_empty();
+        let told = |capability| capability == Capability::Secrets && named;
+        for capability in Capability::ALL.into_iter().filter(|one| one.is_meant() && !told(*one)) {
+            let share = plugin.capabilities.iter().find(|share| share.capability == capability.key());
+            let Some(share) = share.filter(|share| share.asked && share.gets.is_null()) else { continue };
+            if !share.narrowed_by.is_empty() {
+                continue;
+            }
+            let (kind, key) = (&step.kind, share.capability);
+            let message = format!("`{kind}` asks for `{key}` and gets nothing of it: {}", share.why);
+            let line = plugin.word.with(&example(capability));
+            let hint = format!("allow it in stepcell.yaml, such as\n{line}");
+            self.add(&format!("steps[{index}].type"), "nothing_granted", message, hint);
+        }
+    }
+
+    /// Secrets whose placeholders would be sent as they are.
+    fn secrets(&mut self, index: usize, step: &StepShare, plugin: &PluginShare, planned: &PlannedStep) {
+        for (name, places) in &planned.config.references().secrets {
+            let has = |grant: &Grant| grant.secrets.as_ref().is_some_and(|names| names.contains(name));
+            if has(&plugin.left) {
+                continue;
+            }
+            let path = places.first().map(String::as_str).unwrap_or_default();
+            let path = format!("steps[{index}].config.{path}");
+            if has(&plugin.word.grant) {
+                let message = format!("the `grants` of the flow or the step leave no secret `{name}`");
+                self.add(
+                    &path,
+                    "secret_not_granted",
+                    message,
+                    format!("add `{name}` to `grants.secrets` there"),
+                );
+            } else {
+                let message = format!("`{}` is not granted the secret `{name}`", step.kind);
+                let more = Grant { secrets: Some(BTreeSet::from([name.clone()])), ..Grant::default() };
+                let hint = format!("allow it in stepcell.yaml:\n{}", plugin.word.with(&more));
+                self.add(&path, "secret_not_granted", message, hint);
             }
         }
     }
-    found.sort_by_key(|problem| (problem.line, problem.column));
-    found
-}
 
-/// What the operator gives a plugin nothing of, though it asks. What flow or step take away is meant so.
-fn denied(step: &StepShare, plugin: &PluginShare) -> Vec<(String, String)> {
-    let meant = |key: &str| Capability::ALL.iter().any(|one| one.key() == key && one.is_meant());
-    let shares = plugin.capabilities.iter().filter(|share| {
-        share.asked && share.gets.is_null() && share.narrowed_by.is_empty() && meant(share.capability)
-    });
-    let told = |share: &super::Share| {
+    /// Limits above the operator's, each once for its place.
+    fn limits(&mut self, path: &str, asked: &LimitsPatch, step: &StepShare, plugin: &PluginShare) {
         let kind = &step.kind;
-        let message =
-            format!("`{kind}` asks for `{}` and gets nothing of it: {}", share.capability, share.why);
-        let entry = serde_json::json!({ share.capability: example(share.capability) });
-        let hint = match share.origin {
-            Origin::Type | Origin::File => {
-                format!("add to its grant in stepcell.yaml, such as {}", Yaml(&entry))
-            }
-            Origin::Shipped | Origin::Nothing => {
-                format!("add to stepcell.yaml, such as\ngrants:\n  {kind}: {}", Yaml(&entry))
-            }
-        };
-        (message, hint)
-    };
-    shares.map(told).collect()
-}
+        for (key, asked, allowed) in exceeding(asked, plugin) {
+            let message = format!("`{key}` is {asked} here, and the operator allows {allowed}: that holds");
+            let hint = format!(
+                "raise `limits.{key}` in stepcell.yaml, or `grants.{kind}.limits.{key}` for this type alone"
+            );
+            self.add(&format!("{path}.{key}"), "limit_exceeds", message, hint);
+        }
+    }
 
-/// What a grant may look like.
-fn example(capability: &str) -> serde_json::Value {
-    match capability {
-        "http" => serde_json::json!(["https://api.example.com"]),
-        "databases" => serde_json::json!({ "main": "read" }),
-        "email" => serde_json::json!(["*@example.com"]),
-        "blobs" => serde_json::json!("read"),
-        _ => serde_json::json!(["NAME"]),
+    fn add(&mut self, path: &str, code: &'static str, message: String, hint: String) {
+        let at = self.parsed.spans.locate(path);
+        let path = self.parsed.spans.full_path(path);
+        let told = |problem: &Problem| {
+            problem.code == code
+                && problem.path == path
+                && (code == "limit_exceeds" || problem.message == message)
+        };
+        if !self.list.iter().any(told) {
+            let (line, column) = (at.line, at.column);
+            self.list.push(Problem { path, line, column, code, message, hint: Some(hint) });
+        }
     }
 }
 
-fn exceeding(asked: &LimitsPatch, plugin: &PluginShare) -> Vec<(&'static str, String)> {
-    let allowed = plugin.limits.allowed;
-    let amounts = [
-        ("fuel", asked.fuel, allowed.fuel, units::write_count as fn(u64) -> String),
-        ("memory", asked.memory, allowed.memory, units::write_bytes),
-        ("output", asked.output, allowed.output, units::write_bytes),
-        ("request", asked.request, allowed.request, units::write_bytes),
-        ("response", asked.response, allowed.response, units::write_bytes),
-        ("requests", asked.requests, allowed.requests, units::write_count),
-    ];
-    let over = |(key, asked, allowed, write): (&'static str, Option<u64>, u64, fn(u64) -> String)| {
-        let asked = asked.filter(|asked| *asked > allowed)?;
-        Some((key, less(key, &write(asked), &write(allowed))))
+/// What a grant of it may look like.
+fn example(capability: Capability) -> Grant {
+    let written = match capability {
+        Capability::Http => json!({ "http": ["https://api.example.com"] }),
+        Capability::Secrets => json!({ "secrets": ["NAME"] }),
+        Capability::Databases => json!({ "databases": { "main": "read" } }),
+        Capability::Email => json!({ "email": ["*@example.com"] }),
+        Capability::Blobs => json!({ "blobs": "write" }),
+        Capability::Files => Value::Null,
     };
-    let mut found: Vec<_> = amounts.into_iter().filter_map(over).collect();
+    Grant::read(&written, Level::Operator).0
+}
+
+/// The limits that are over what the operator allows: the key, what is asked for and what is allowed.
+fn exceeding(asked: &LimitsPatch, plugin: &PluginShare) -> Vec<(&'static str, String, String)> {
+    let allowed = &plugin.limits.allowed;
+    let mut found = Vec::new();
+    let mut over = |key: &'static str, asked: Option<u64>, allowed: u64, write: fn(u64) -> String| {
+        if let Some(asked) = asked.filter(|asked| *asked > allowed) {
+            found.push((key, write(asked), write(allowed)));
+        }
+    };
+    over("fuel", asked.fuel, allowed.fuel, units::write_count);
+    over("memory", asked.memory, allowed.memory, units::write_bytes);
+    over("output", asked.output, allowed.output, units::write_bytes);
+    over("request", asked.request, allowed.request, units::write_bytes);
+    over("response", asked.response, allowed.response, units::write_bytes);
+    over("requests", asked.requests, allowed.requests, units::write_count);
     if let Some(time) = asked.time.filter(|time| *time > allowed.time) {
-        let message = less("time", &units::write_duration(time), &units::write_duration(allowed.time));
-        found.push(("time", message));
+        found.push(("time", units::write_duration(time), units::write_duration(allowed.time)));
     }
     found
-}
-
-fn less(key: &str, asked: &str, allowed: &str) -> String {
-    format!("`{key}` is {asked} here, and the operator allows {allowed}: that holds")
-}
-
-fn raise(kind: &str, key: &str) -> String {
-    format!("raise `limits.{key}` in stepcell.yaml, or `grants.{kind}.limits.{key}` for this type alone")
 }

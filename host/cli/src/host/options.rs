@@ -2,18 +2,18 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{DirEntry, File},
+    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use stepcell_core::Digest;
+use stepcell_core::{Digest, grant::Grant};
 use stepcell_database::{Databases, Named};
-use stepcell_engine::PluginInfo;
 use stepcell_sandbox::{
     Compiler, MailConfig, Options,
     connector::{self, NameServers, certificates_from_pem},
+    shipped_grant,
 };
 
 use tokio::runtime::Handle;
@@ -65,19 +65,13 @@ pub(super) fn fresh_key() -> [u8; 32] {
     rand::random()
 }
 
-/// Whether a file is one of those that come with the host, wherever it lies.
-pub(super) async fn ships(builtins: Option<PathBuf>, info: &PluginInfo) -> Result<bool, Error> {
-    let (Some(folder), Some(digest)) = (builtins, info.digest) else { return Ok(false) };
-    let bytes = info.bytes;
-    blocking(move || {
-        let files = folder.read_dir().into_iter().flatten().flatten();
-        let same =
-            |entry: &DirEntry| entry.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == bytes);
-        let content =
-            |entry: DirEntry| std::fs::read(entry.path()).is_ok_and(|read| Digest::of(&read) == digest);
-        Ok(files.filter(same).any(content))
-    })
-    .await
+/// What a file gets by default, if it is one of those that come with the host, wherever it lies.
+pub(super) async fn shipped(
+    builtins: Option<PathBuf>,
+    digest: Option<Digest>,
+) -> Result<Option<Arc<Grant>>, Error> {
+    let (Some(folder), Some(digest)) = (builtins, digest) else { return Ok(None) };
+    blocking(move || Ok(shipped_grant(&folder, digest))).await
 }
 
 /// What needs nothing but the config itself.

@@ -42,6 +42,7 @@ fn refusals_of_a_type_make_one_line_with_what_it_has() {
                 "grants:\n  call: { http: [{ url: \"http://a.example\", methods: [GET, POST] }, \"https://*\"] }",
             ),
             ("query", "database", "grants:\n  query: { databases: { main: read } }"),
+            ("call", "blobs", "grants:\n  \"call@sha256:00\": { blobs: write }"),
             ("query", "database", "grants:\n  query: { databases: { main: write } }"),
         ],
     );

@@ -9,7 +9,7 @@ use stepcell_sandbox::GrantSource;
 
 use crate::{
     config::Config,
-    explain::{self, LimitShare, Share, Word},
+    explain::{self, LimitShare, NAMES_WIDTH, Share, Word},
     text,
 };
 
@@ -40,7 +40,7 @@ impl<'a> Description<'a> {
 
 impl fmt::Display for Description<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = |label: &str, value: &str| writeln!(f, "{label:<10} {value}");
+        let mut line = |label: &str, value: &str| writeln!(f, "{label:<NAMES_WIDTH$} {value}");
         let info = self.info;
         if let Some(describe) = self.describe {
             line("type", &describe.kind)?;
