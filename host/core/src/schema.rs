@@ -138,6 +138,7 @@ fn errors(error: &ValidationError<'_>, value: &Value) -> Vec<SchemaError> {
 /// The library's words about the value, which is cut: it may be large.
 fn message(error: &ValidationError<'_>) -> String {
     const MOST: usize = 300;
+    const MOST_OPTIONS: usize = 20;
     let mut shown = String::new();
     let value = match &**error.instance() {
         Value::Object(_) => "the mapping".to_owned(),
@@ -145,11 +146,26 @@ fn message(error: &ValidationError<'_>) -> String {
         Value::String(text) => format!("`{}`", shorten(text)),
         other => format!("`{other}`"),
     };
-    let _ = write!(shown, "{}", error.masked_with(value));
+    // The library names the first two of them only.
+    let options = match error.kind() {
+        ValidationErrorKind::Enum { options } => options.as_array().filter(|all| all.len() <= MOST_OPTIONS),
+        _ => None,
+    };
+    let _ = match options {
+        Some(options) => {
+            let options: Vec<String> = options.iter().map(|option| format!("`{}`", plain(option))).collect();
+            write!(shown, "{value} is not one of {}", options.join(", "))
+        }
+        None => write!(shown, "{}", error.masked_with(value)),
+    };
     match shown.char_indices().nth(MOST) {
         None => shown,
         Some((end, _)) => format!("{}…", shown.get(..end).unwrap_or_default()),
     }
+}
+
+fn plain(option: &Value) -> String {
+    option.as_str().map_or_else(|| option.to_string(), str::to_owned)
 }
 
 /// A JSON Pointer in our way of writing; the value tells lists from mappings with keys of digits.

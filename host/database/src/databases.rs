@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
+use stepcell_core::grant::DatabaseAccess;
 use tokio::runtime::Handle;
 
 use crate::{
@@ -93,6 +94,12 @@ impl Databases {
         let database = self.find(database)?;
         let open = database.backend.begin(&database.bounded(rule)).await?;
         Ok(Transaction::new(Arc::clone(database), open, rule.access))
+    }
+
+    /// How far a grant has to go for a statement, where that can be told before it runs: for the words of a refusal.
+    pub fn needs(&self, database: &str, statement: &str) -> Option<DatabaseAccess> {
+        let database = self.find(database).ok()?;
+        Statement::read(statement, database.dialect()).ok().map(|statement| statement.needs())
     }
 
     fn find(&self, name: &str) -> Result<&Arc<Database>, Error> {

@@ -159,12 +159,12 @@ impl Connector {
     /// connection.
     pub(crate) async fn send(&self, request: Request, access: Arc<Access>) -> Result<Response, Error> {
         let shared = self.shared.clone();
-        let peer = request.target.peer();
+        let (peer, ledger) = (request.target.peer(), Arc::clone(&request.ledger));
         let journey = async move {
             let swaps = request.swaps.clone();
             Journey::new(&shared, &access, Mask::new(&swaps)).travel(request).await
         };
-        match AbortOnDropHandle::new(self.runtime.spawn(journey)).await {
+        match ledger.wait_for(&peer, AbortOnDropHandle::new(self.runtime.spawn(journey))).await {
             Ok(done) => done,
             // The runtime is shutting down, or the HTTP library has a bug: never the guest's panic.
             Err(stopped) => {

@@ -101,12 +101,15 @@ impl Execution {
             }
             Err(Broken::Panic) => Err(trap::host_panic()),
             Err(Broken::Error(error)) => {
-                let limiter = &store.data().limiter;
-                Err(trap::failure(&error, &Circumstances { limits: &self.limits, limiter, kind: &self.kind }))
+                let CellState { limiter, session, .. } = store.data();
+                let waits_for = session.ledger.waits_for();
+                let limits = &self.limits;
+                Err(trap::failure(&error, &Circumstances { limits, limiter, kind: &self.kind, waits_for }))
             }
         };
         let left = store.get_fuel().unwrap_or_default();
         let state = store.data_mut();
+        state.session.end();
         let (log, log_dropped_bytes) = state.wasi.take_log();
         let denied = state.session.ledger.take_denied();
         let (usage, fuel) = (state.session.ledger.usage(), fuel.saturating_sub(left));

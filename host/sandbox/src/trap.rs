@@ -1,5 +1,7 @@
 //! How a cell that did not return is reported.
 
+use std::fmt::Write as _;
+
 use stepcell_core::{Failure, Fault};
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
@@ -22,13 +24,19 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) limiter: &'a Limiter,
     /// The step's type.
     pub(crate) kind: &'a str,
+    /// The peer that it waited for, if it did.
+    pub(crate) waits_for: Option<String>,
 }
 
 /// Tells a limit from a plain trap.
 pub(crate) fn failure(error: &wasmtime::Error, circumstances: &Circumstances<'_>) -> Failure {
-    let Circumstances { limits, limiter, kind } = *circumstances;
+    let Circumstances { limits, limiter, kind, waits_for } = circumstances;
     if let Some(Stopped(reason)) = error.downcast_ref() {
-        return stopped(*reason, limits, kind);
+        let mut failure = stopped(*reason, limits, kind);
+        if let (StopReason::StepTimeout | StopReason::TimeLimit, Some(peer)) = (reason, waits_for) {
+            let _ = write!(failure.message, ", and waited for `{peer}`");
+        }
+        return failure;
     }
     if error.is::<SleepTooLong>() {
         return Failure::system(

@@ -67,6 +67,9 @@ impl Target {
 
     /// A redirect's `Location`, relative to this target.
     pub fn join(&self, location: &str) -> Result<Self, TargetError> {
+        if location.chars().any(char::is_control) {
+            return Err(TargetError::new(shown_raw(location), "the address holds a control character"));
+        }
         match self.url.join(location) {
             Ok(url) if url.as_str().len() <= MAX_URL_BYTES => Self::from_url(url),
             Ok(url) => Err(TargetError::new(
@@ -276,5 +279,6 @@ mod tests {
         assert_eq!(target.join("//other.example").unwrap().origin(), "https://other.example");
         assert!(target.join("ftp://example.com/").is_err());
         assert!(target.join("//user@example.com/").is_err());
+        assert!(target.join("http://127.0.0.1\t.example.com/").is_err());
     }
 }

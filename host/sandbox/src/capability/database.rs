@@ -4,11 +4,15 @@ mod refuse;
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use stepcell_core::{Json, grant::DatabaseRule};
+use stepcell_core::{
+    Json,
+    grant::{DatabaseAccess, DatabaseRule},
+};
 use stepcell_database::{Databases, Error, MAIN, Rule, Transaction};
 use stepcell_engine::meter::Resource as Metered;
 use wasmtime::component::Resource;
@@ -51,12 +55,15 @@ struct Call {
 }
 
 impl Session {
-    /// How far the step may go with a database.
-    fn admitted(&mut self, database: &str) -> Result<Call, Failure> {
+    /// How far the step may go with a database. What it wants to do there is for the words of a refusal.
+    fn admitted(&mut self, database: &str, statement: Option<&str>) -> Result<Call, Failure> {
         let databases = self.known(database)?;
         let rule = match self.access.database(database) {
             Ok(levels) => rule(levels.iter().map(|(_, rule)| *rule), self.deadline),
-            Err(refuser) => return Err(self.refuse_database(database, refuser)),
+            Err(refuser) => {
+                let needs = statement.and_then(|statement| databases.needs(database, statement));
+                return Err(self.refuse_database(database, refuser, needs.unwrap_or(DatabaseAccess::Read)));
+            }
         };
         Ok(Call { databases, rule })
     }
@@ -139,29 +146,31 @@ impl Session {
 
 impl Host for Session {
     async fn query(&mut self, database: String, statement: String, params: String) -> Result<Rows, Failure> {
-        let Call { databases, rule } = self.admitted(&database)?;
+        let Call { databases, rule } = self.admitted(&database, Some(&statement))?;
         let params = self.charge(&statement, params)?;
-        let result = databases.query(&database, &statement, list(&params), &rule).await;
+        let work = databases.query(&database, &statement, list(&params), &rule);
+        let result = self.ledger.wait_for(&database, work).await;
         self.received(&database, result)
     }
 
     async fn execute(&mut self, database: String, statement: String, params: String) -> Result<u64, Failure> {
-        let Call { databases, rule } = self.admitted(&database)?;
+        let Call { databases, rule } = self.admitted(&database, Some(&statement))?;
         let params = self.charge(&statement, params)?;
-        let result = databases.execute(&database, &statement, list(&params), &rule).await;
+        let work = databases.execute(&database, &statement, list(&params), &rule);
+        let result = self.ledger.wait_for(&database, work).await;
         self.changed(&database, result)
     }
 }
 
 impl HostTransaction for Session {
     async fn begin(&mut self, database: String) -> Result<Resource<OpenTransaction>, Failure> {
-        let Call { databases, rule } = self.admitted(&database)?;
+        let Call { databases, rule } = self.admitted(&database, None)?;
         if self.transactions.open.len() >= TRANSACTIONS_MAX {
             let message = format!("a step may have {TRANSACTIONS_MAX} transactions open, not more");
             return Err(Failure::Limit(message));
         }
         self.count_request(0).map_err(spent)?;
-        let begun = databases.begin(&database, &rule).await;
+        let begun = self.ledger.wait_for(&database, databases.begin(&database, &rule)).await;
         let transaction = begun.map_err(|error| self.failed(&database, error))?;
         let time = self
             .access
@@ -181,9 +190,11 @@ impl HostTransaction for Session {
         params: String,
     ) -> Result<Rows, Failure> {
         let params = self.charge(&statement, params)?;
+        let ledger = Arc::clone(&self.ledger);
         let (open, deadline) = self.open(&handle)?;
-        let result = open.transaction.query(&statement, list(&params), deadline).await;
         let database = open.database.clone();
+        let work = open.transaction.query(&statement, list(&params), deadline);
+        let result = ledger.wait_for(&database, work).await;
         self.received(&database, result)
     }
 
@@ -194,16 +205,18 @@ impl HostTransaction for Session {
         params: String,
     ) -> Result<u64, Failure> {
         let params = self.charge(&statement, params)?;
+        let ledger = Arc::clone(&self.ledger);
         let (open, deadline) = self.open(&handle)?;
-        let result = open.transaction.execute(&statement, list(&params), deadline).await;
         let database = open.database.clone();
+        let work = open.transaction.execute(&statement, list(&params), deadline);
+        let result = ledger.wait_for(&database, work).await;
         self.changed(&database, result)
     }
 
     async fn commit(&mut self, handle: Resource<OpenTransaction>) -> Result<(), Failure> {
         let deadline = self.deadline;
         let open = self.transactions.open.remove(&handle.rep()).ok_or_else(over)?;
-        let committed = open.transaction.commit(deadline).await;
+        let committed = self.ledger.wait_for(&open.database, open.transaction.commit(deadline)).await;
         committed.map_err(|error| self.failed(&open.database, error))
     }
 
@@ -220,7 +233,7 @@ fn rule<'a>(levels: impl Iterator<Item = &'a DatabaseRule> + Clone, deadline: In
     let access = levels.clone().map(|level| level.access).min();
     Rule {
         // There is a level, or nobody would have been admitted.
-        access: access.unwrap_or(stepcell_core::grant::DatabaseAccess::Read),
+        access: access.unwrap_or(DatabaseAccess::Read),
         tables: levels.clone().filter_map(|level| level.tables.clone()).collect(),
         rows: smallest(|level| level.rows).unwrap_or(ROWS_DEFAULT),
         bytes: smallest(|level| level.bytes).unwrap_or(BYTES_DEFAULT),

@@ -70,8 +70,10 @@ impl Host for Session {
         }
         self.count_request(bytes).map_err(|spent| Failure::Limit(spent.to_string()))?;
         let deadline = self.deadline.into();
+        let server = mailer.config().server();
         let sending = async move { mailer.send(&mail, deadline).await };
-        match AbortOnDropHandle::new(self.services.runtime.spawn(sending)).await {
+        let sending = AbortOnDropHandle::new(self.services.runtime.spawn(sending));
+        match self.ledger.wait_for(&server, sending).await {
             Ok(Ok(())) => Ok(id),
             Ok(Err(error)) => Err(failure(&error)),
             Err(_) => Err(Failure::Unavailable("the host stops".to_owned())),

@@ -41,6 +41,8 @@ pub(crate) struct Ledger {
     rows: AtomicU64,
     /// Each refusal once.
     denied: Mutex<Vec<CapabilityDenied>>,
+    /// Whom the execution waits for now, or waited for when it was stopped.
+    peers: Mutex<Vec<String>>,
 }
 
 impl Ledger {
@@ -54,6 +56,7 @@ impl Ledger {
             received_bytes: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             denied: Mutex::default(),
+            peers: Mutex::default(),
         }
     }
 
@@ -79,6 +82,23 @@ impl Ledger {
     pub(crate) fn count_rows(&self, rows: u64) -> Result<(), Spent> {
         self.rows.fetch_add(rows, Relaxed);
         self.take(Resource::Rows, rows)
+    }
+
+    /// Waits for what a peer does, so that the end of an execution that waited too long can name it. Work that is
+    /// dropped halfway counts as waited for.
+    pub(crate) async fn wait_for<T>(&self, peer: &str, work: impl Future<Output = T>) -> T {
+        self.peers.lock().push(peer.to_owned());
+        let done = work.await;
+        let mut peers = self.peers.lock();
+        if let Some(at) = peers.iter().position(|waiting| waiting == peer) {
+            peers.swap_remove(at);
+        }
+        done
+    }
+
+    /// One of those whom the execution waits for.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        self.peers.lock().last().cloned()
     }
 
     pub(crate) fn usage(&self) -> Usage {

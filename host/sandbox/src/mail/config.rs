@@ -76,7 +76,7 @@ impl MailConfig {
     }
 
     /// As messages name it.
-    pub(super) fn server(&self) -> String {
+    pub(crate) fn server(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
             false => format!("{}:{}", self.host, self.port),

@@ -8,10 +8,15 @@ use crate::{access::Refuser, capability::allow::Refusal};
 
 impl Session {
     /// Somebody does not name this database.
-    pub(super) fn refuse_database(&mut self, database: &str, refuser: Refuser) -> Failure {
+    pub(super) fn refuse_database(
+        &mut self,
+        database: &str,
+        refuser: Refuser,
+        needs: DatabaseAccess,
+    ) -> Failure {
         let reason = self.access.reason(refuser, &format!("the database `{database}`"));
         let allow = self.access.allow(refuser, |grant| {
-            rules(grant).insert(database.to_owned(), DatabaseRule::new(DatabaseAccess::Read));
+            rules(grant).insert(database.to_owned(), DatabaseRule::new(needs));
         });
         self.refused(database, reason, allow)
     }
@@ -47,6 +52,11 @@ impl Session {
             }
             (Refused::Statement(_), None) => false,
         });
+        let reason = match in_the_way {
+            Some((Refuser::Narrowing(0), _)) => format!("{reason}, by the flow's own `grants`"),
+            Some((Refuser::Narrowing(_), _)) => format!("{reason}, by the step's own `grants`"),
+            Some((Refuser::Operator, _)) | None => reason,
+        };
         // Where no level is in the way, no grant can help.
         let allow = in_the_way.map(|(refuser, _)| {
             self.access.allow(refuser, |grant| {
