@@ -19,7 +19,7 @@ pub struct Limits {
     pub request: u64,
     /// Bytes of one response's body. Protects the host's memory; the cell's own limit comes on top.
     pub response: u64,
-    /// Requests of one execution, redirects, statements and mails included. Protects the peers from a loop.
+    /// Requests of one execution, redirects, statements, mails and blobs included. Protects the peers from a loop.
     pub requests: u64,
 }
 
@@ -88,7 +88,7 @@ impl Limits {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Budget {
     pub fuel: Option<u64>,
-    /// HTTP requests, redirects included; statements; mails.
+    /// HTTP requests, redirects included; statements; mails; blobs put and got.
     pub requests: Option<u64>,
     /// Of bodies, results and mails, sent and received.
     pub bytes: Option<u64>,

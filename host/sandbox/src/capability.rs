@@ -117,6 +117,11 @@ impl Session {
         self.ledger.count_received(bytes)
     }
 
+    /// Rolls back what was not committed, before anybody hears that the cell is over and goes on to the same database.
+    pub(crate) fn end(&mut self) {
+        self.transactions = Transactions::default();
+    }
+
     /// Counts rows that were read or changed.
     pub(crate) fn count_rows(&mut self, rows: u64) -> Result<(), Spent> {
         self.ledger.count_rows(rows)

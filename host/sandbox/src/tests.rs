@@ -1,5 +1,6 @@
 //! The whole crate at work: files in folders, a real compiler in a process of its own, real cells.
 
+mod capabilities;
 mod cells;
 mod folders;
 mod guest;

@@ -66,15 +66,7 @@ pub(crate) struct Wasi {
 
 impl Wasi {
     pub(crate) fn new(attempt: Attempt, folders: Folders) -> Self {
-        Self {
-            attempt,
-            clock: None,
-            random: None,
-            log: None,
-            cli: None,
-            sockets: None,
-            folders,
-        }
+        Self { attempt, clock: None, random: None, log: None, cli: None, sockets: None, folders }
     }
 
     /// What the step printed, and how many bytes did not fit. Leaves an empty log behind.
