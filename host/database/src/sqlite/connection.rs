@@ -1,6 +1,10 @@
 //! One connection: how it is opened, and what it may take of the machine.
 
-use std::sync::{Arc, Once};
+use std::{
+    os::unix::fs::DirBuilderExt as _,
+    path::Path,
+    sync::{Arc, Once},
+};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection as Sqlite, OpenFlags, config::DbConfig, limits::Limit};
@@ -109,7 +113,10 @@ impl Opener {
         let writes = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut sqlite = match (&self.location, role) {
             (Location::Memory, _) => Sqlite::open_in_memory_with_flags(always | writes)?,
-            (Location::File(file), Role::Writer) => Sqlite::open_with_flags(file, always | writes)?,
+            (Location::File(file), Role::Writer) => {
+                make_folder_of(file);
+                Sqlite::open_with_flags(file, always | writes)?
+            }
             (Location::File(file), Role::Reader) => {
                 if !file.exists() {
                     // Who reads can not make it.
@@ -122,6 +129,18 @@ impl Opener {
         confine(&sqlite)?;
         set_up(&sqlite, role)?;
         Ok(sqlite)
+    }
+}
+
+/// A command that runs one flow has no store, which would have made the data folder. Where it can not be made,
+/// opening the file says so.
+fn make_folder_of(file: &Path) {
+    let Some(folder) = file.parent() else { return };
+    let mut builder = std::fs::DirBuilder::new();
+    // As the store makes it: what lies in it is nobody else's business.
+    builder.recursive(true).mode(0o700);
+    if let Err(error) = builder.create(folder) {
+        tracing::warn!(folder = %folder.display(), %error, "the folder of a database can not be made");
     }
 }
 

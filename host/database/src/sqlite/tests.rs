@@ -26,7 +26,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// A data folder with databases, some of them in it.
 struct Host {
     databases: Databases,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Host {
@@ -38,7 +38,7 @@ impl Host {
         let data = TempDir::new().unwrap();
         named.insert("memory".to_owned(), Named::new("sqlite::memory:"));
         let databases = Databases::open(named, data.path(), &tokio::runtime::Handle::current()).unwrap();
-        Self { databases, _data: data }
+        Self { databases, data }
     }
 
     /// With two tables, a view over both, and a row in each.

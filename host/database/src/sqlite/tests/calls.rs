@@ -131,12 +131,13 @@ async fn a_database_that_is_not_there_is_told() {
 
 #[tokio::test]
 async fn a_file_that_can_not_be_opened_is_unavailable_by_its_name() {
-    let named = Named::new("sqlite:no/such/folder.db");
+    let named = Named::new("sqlite:plain/lost.db");
     let host = Host::with(BTreeMap::from([("lost".to_owned(), named)]));
+    std::fs::write(host.data.path().join("plain"), "no folder").unwrap();
     for access in [Read, Write] {
         match host.databases.query("lost", "SELECT 1", &[], &rule(access)).await {
             Err(Error::Unavailable { peer, reason }) => {
-                assert_eq!(peer, "no/such/folder.db");
+                assert_eq!(peer, "plain/lost.db");
                 assert!(!reason.contains('/'), "{reason}");
             }
             other => panic!("{other:?}"),
@@ -145,7 +146,7 @@ async fn a_file_that_can_not_be_opened_is_unavailable_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_unavailable() {
+async fn a_file_that_is_nodatabase_is_unavailable() {
     let data = TempDir::new().unwrap();
     std::fs::write(
         data.path().join("main.db"),
@@ -199,4 +200,13 @@ fn a_statement_that_fills_the_disk_is_stopped() {
     let fill = "CREATE TABLE t AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 2000) \
                 SELECT randomblob(500000) AS b FROM n";
     check_full(on_disk(least, fill));
+}
+
+#[tokio::test]
+async fn the_data_folder_need_not_be_there_yet() {
+    let temp = TempDir::new().unwrap();
+    let data = temp.path().join("a/b");
+    let databases = Databases::open(BTreeMap::new(), &data, &tokio::runtime::Handle::current()).unwrap();
+    databases.execute("main", "CREATE TABLE t (id)", &[], &rule(Schema)).await.unwrap();
+    assert!(data.join("main.db").is_file());
 }

@@ -108,7 +108,7 @@ async fn who_waits_for_the_writer_too_long_is_told_of_the_conflict() {
 async fn another_process_s_lock_is_waited_for_and_then_a_conflict() {
     let host = Host::shop().await;
     // Another connection past the pool stands for the other process: SQLite makes no difference.
-    let other = rusqlite::Connection::open(host._data.path().join("main.db")).unwrap();
+    let other = rusqlite::Connection::open(host.data.path().join("main.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     for statement in ["INSERT INTO orders VALUES (2, 1)", "INSERT INTO orders VALUES (2, 1) RETURNING id"] {
         let refused = host.query(statement, json!([]), &soon(Write)).await;

@@ -1,7 +1,6 @@
 use super::*;
 
 /// A value comes back from this expression as this JSON.
-#[track_caller]
 async fn gives(host: &Host, expression: &str, json: Value) {
     let rows = host.rows(&format!("SELECT {expression} AS v"), json!([])).await;
     assert_eq!(rows, json!([{ "v": json }]), "{expression}");
