@@ -114,8 +114,11 @@ pub(crate) fn shares(
     let share = |capability: Capability| {
         // A placeholder in the config is swapped without the plugin asking for more than `http`.
         let asked = capability.is_asked(imports) || (capability == Capability::Secrets && uses_secrets);
-        let narrowed_by: Vec<&'static str> =
-            levels.iter().filter(|(_, grant)| capability.is_in(grant)).map(|(whose, _)| *whose).collect();
+        let narrowed_by: Vec<&'static str> = levels
+            .iter()
+            .filter(|(_, grant)| asked && capability.is_in(grant))
+            .map(|(whose, _)| *whose)
+            .collect();
         let gets = if asked { gets(capability, &narrowed) } else { Value::Null };
         let why = match (asked, capability.is_in(&word.grant)) {
             (false, _) => "the plugin does not ask for it".to_owned(),

@@ -131,6 +131,9 @@ fn what_a_step_will_not_get_is_told_in_its_place() {
 fn what_the_flow_takes_away_is_meant() {
     let flow = "name: f\ngrants: { http: [] }\nsteps:\n  - id: a\n    type: t\n";
     assert_eq!(warned(flow, json!({"http": ["https://*"], "databases": {"main": "read"}})), "");
+    let flow = "name: f\ngrants: { databases: { main: read } }\nsteps:\n  - id: a\n    type: t\n";
+    let warned = warned(flow, json!({"http": ["https://*"]}));
+    assert!(warned.contains("`t` asks for `databases` and gets nothing of it"), "{warned}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Warnings<'_> {
         for capability in Capability::ALL.into_iter().filter(|one| one.is_meant() && !told(*one)) {
             let share = plugin.capabilities.iter().find(|share| share.capability == capability.key());
             let Some(share) = share.filter(|share| share.asked && share.gets.is_null()) else { continue };
-            if !share.narrowed_by.is_empty() {
+            if !share.narrowed_by.is_empty() && capability.is_in(&plugin.word.grant) {
                 continue;
             }
             let (kind, key) = (&step.kind, share.capability);

@@ -236,6 +236,23 @@ fn any_json_of(texts: &'static str) -> impl Strategy<Value = Value> {
     })
 }
 
+#[test]
+fn mistakes_in_grants_stand_at_their_key() {
+    let text = "name: x
+grants:
+  http: [\"ftp://x\"]
+  databases: { main: { access: read, tabels: [a] } }
+budget: { row: 1 }
+steps:
+  - id: a
+    type: t
+    grants:
+      limits: { fuel: 1 }
+      files: [out]
+";
+    insta::assert_snapshot!(listing(&problems(text)));
+}
+
 proptest! {
     #[test]
     fn no_text_makes_a_reader_panic(text in any::<String>()) {
