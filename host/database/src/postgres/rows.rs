@@ -10,7 +10,6 @@ use tokio_postgres::{
 
 use super::{
     call::{Call, Outcome},
-    error::Origin,
     value,
 };
 use crate::{Error, Rows};
@@ -40,11 +39,7 @@ pub(super) async fn read(
             json.push(b',');
         }
         count += 1;
-        append(&mut json, &row, &keys, origin)?;
-        // The last bracket counts too.
-        if u64::try_from(json.len()).unwrap_or(u64::MAX) >= rule.bytes {
-            return Err(origin.too_many_bytes(rule.bytes));
-        }
+        append(&mut json, &row, &keys, call)?;
     }
     json.push(b']');
     let json = String::from_utf8(json).map_err(|error| origin.unavailable(error))?;
@@ -53,7 +48,8 @@ pub(super) async fn read(
     Ok(Ok(Outcome { rows: Rows { json, count }, affected }))
 }
 
-fn append(json: &mut Vec<u8>, row: &Row, keys: &[String], origin: &Origin) -> Result<(), Error> {
+fn append(json: &mut Vec<u8>, row: &Row, keys: &[String], call: &Call<'_>) -> Result<(), Error> {
+    let origin = call.origin;
     json.push(b'{');
     for (nth, (column, key)) in row.columns().iter().zip(keys).enumerate() {
         if nth > 0 {
@@ -63,9 +59,18 @@ fn append(json: &mut Vec<u8>, row: &Row, keys: &[String], origin: &Origin) -> Re
         let raw: Option<Raw<'_>> = row.try_get(nth).map_err(|error| origin.unavailable(error))?;
         value::write(json, column.type_(), raw.map(|raw| raw.0))
             .map_err(|problem| origin.unreadable(&problem, column))?;
+        bound(json, call)?;
     }
     json.push(b'}');
+    bound(json, call)?;
     Ok(())
+}
+
+/// After each value: as JSON one may be several times as large as it came. The bracket to come counts too.
+fn bound(json: &[u8], call: &Call<'_>) -> Result<(), Error> {
+    let most = call.rule.bytes;
+    let is_within = u64::try_from(json.len()).is_ok_and(|length| length < most);
+    if is_within { Ok(()) } else { Err(call.origin.too_many_bytes(most)) }
 }
 
 /// `"name":` for each column. A name that is there already gets `_2`, `_3` and so on.

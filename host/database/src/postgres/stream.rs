@@ -19,8 +19,8 @@ use tokio::{
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 /// Of one message of the server: a row, an error, a notice. The library holds a message whole before anybody sees
-/// it, and a single statement can make one of a gigabyte: protects the host's memory.
-pub(super) const MESSAGE_MAX: u32 = 64 << 20;
+/// it, and a single statement can make one of a gigabyte: protects the host's memory. As much as a step may give out.
+pub(super) const MESSAGE_MAX: u32 = 16 << 20;
 
 /// A socket of either kind.
 pub(super) enum Socket {

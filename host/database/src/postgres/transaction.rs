@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use serde_json::Value;
+use stepcell_core::grant::DatabaseAccess;
 
 use super::{
     Shared,
@@ -58,8 +59,11 @@ impl Transaction {
         let lease = self.lease.take().ok_or_else(over)?;
         let shared = &self.shared;
         lease.set_busy(true);
+        // Some of what a function does counts in a read-only transaction too: older servers keep its large objects,
+        // all of them send its notifications.
+        let end = if self.rule.access == DatabaseAccess::Read { End::Undo } else { End::Commit };
         let commit = async {
-            let Ended { result, is_clean, .. } = call::close(lease.session(), Ok(()), End::Commit).await;
+            let Ended { result, is_clean, .. } = call::close(lease.session(), Ok(()), end).await;
             if is_clean {
                 forget_types(lease.session(), &self.rule);
                 lease.settle();

@@ -122,3 +122,39 @@ fn extension(out: &mut Vec<u8>, kind: &Type, raw: &[u8]) -> Result<(), Unreadabl
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio_postgres::types::Type;
+
+    use super::write;
+
+    /// Every type that PostgreSQL itself brings has a number below this.
+    const OIDS: u32 = 16_384;
+
+    fn kinds() -> Vec<Type> {
+        (0..OIDS).filter_map(Type::from_oid).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        /// A peer may send anything: what comes of it is JSON or an error.
+        #[test]
+        fn whatever_a_value_holds_nothing_panics(
+            kind in prop::sample::select(kinds()),
+            raw in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..64),
+                // Small numbers are what counts and lengths are made of.
+                prop::collection::vec(prop_oneof![4 => Just(0_u8), 2 => 0..8_u8, 1 => any::<u8>()], 0..64),
+            ],
+        ) {
+            let mut json = Vec::new();
+            if write(&mut json, &kind, Some(&raw)).is_ok() {
+                let read = serde_json::from_slice::<serde_json::Value>(&json);
+                prop_assert!(read.is_ok(), "{kind}: {}", String::from_utf8_lossy(&json));
+            }
+        }
+    }
+}
