@@ -1,7 +1,7 @@
 //! Secrets on their way back: what a peer echoes shows the placeholder again.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use zeroize::Zeroizing;
 
 use super::{
@@ -16,6 +16,8 @@ const BASIC: &[u8] = b"Basic ";
 /// The bytes to hide, in all the forms in which they may have been sent, with what to show instead.
 pub(super) struct Mask<'a> {
     hidden: Vec<(Zeroizing<Vec<u8>>, &'a [u8])>,
+    /// The same as they are in the name of a header, which has small letters only.
+    hidden_in_names: Vec<(Zeroizing<Vec<u8>>, &'a [u8])>,
 }
 
 impl<'a> Mask<'a> {
@@ -34,7 +36,10 @@ impl<'a> Mask<'a> {
                 hide(secret.unwrap_or_default());
             }
         }
-        Self { hidden }
+        let lower =
+            |(secret, shown): &(Zeroizing<Vec<u8>>, _)| (Zeroizing::new(secret.to_ascii_lowercase()), *shown);
+        let hidden_in_names = hidden.iter().map(lower).collect();
+        Self { hidden, hidden_in_names }
     }
 
     /// Masks all of a response. `body_max` is how long its body may become.
@@ -43,8 +48,11 @@ impl<'a> Mask<'a> {
             return Ok(response);
         }
         let patterns = self.patterns();
-        mask_headers(&mut response.headers, &patterns);
-        mask_headers(&mut response.trailers, &patterns);
+        let in_names = patterns_of(&self.hidden_in_names);
+        for headers in [&mut response.headers, &mut response.trailers] {
+            mask_names(headers, &in_names);
+            mask_values(headers, &patterns);
+        }
         response.url = masked_text(response.url, &patterns);
         if let Some(mut body) = replaced(&response.body, &patterns, body_max)? {
             response.body = std::mem::take(&mut *body);
@@ -85,11 +93,30 @@ impl<'a> Mask<'a> {
     }
 
     fn patterns(&self) -> Vec<Pattern<'_>> {
-        self.hidden.iter().filter_map(|(secret, shown)| Pattern::new(secret, shown)).collect()
+        patterns_of(&self.hidden)
     }
 }
 
-fn mask_headers(headers: &mut HeaderMap, patterns: &[Pattern<'_>]) {
+fn patterns_of<'p>(hidden: &'p [(Zeroizing<Vec<u8>>, &'p [u8])]) -> Vec<Pattern<'p>> {
+    hidden.iter().filter_map(|(secret, shown)| Pattern::new(secret, shown)).collect()
+}
+
+fn mask_names(headers: &mut HeaderMap, patterns: &[Pattern<'_>]) {
+    let masked = |name: &HeaderName| replaced(name.as_str().as_bytes(), patterns, usize::MAX).ok().flatten();
+    if !headers.keys().any(|name| masked(name).is_some()) {
+        return;
+    }
+    for (name, value) in std::mem::take(headers).iter() {
+        match masked(name).map(|name| HeaderName::from_bytes(&name)) {
+            None => _ = headers.append(name, value.clone()),
+            Some(Ok(name)) => _ = headers.append(name, value.clone()),
+            // Too long now; without it nothing is told.
+            Some(Err(_)) => {}
+        }
+    }
+}
+
+fn mask_values(headers: &mut HeaderMap, patterns: &[Pattern<'_>]) {
     for value in headers.values_mut() {
         if let Some(masked) = masked_value(value, patterns) {
             *value = masked;

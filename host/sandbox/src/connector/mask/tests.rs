@@ -38,6 +38,24 @@ fn every_part_of_a_response_shows_the_placeholder() {
 }
 
 #[test]
+fn the_name_of_a_header_shows_the_placeholder() {
+    let swaps = [swap("key", b"Top-Secret", &[])];
+    let name = HeaderName::from_bytes(b"x-Top-Secret").unwrap();
+    let mut echo = response(b"");
+    for headers in [&mut echo.headers, &mut echo.trailers] {
+        headers.insert("x-other", "1".parse().unwrap());
+        headers.append(name.clone(), "2".parse().unwrap());
+        headers.append(name.clone(), "3".parse().unwrap());
+    }
+    let masked = Mask::new(&swaps).response(echo, 1 << 20).unwrap();
+    let shown = format!("x-{}", swaps[0].placeholder);
+    for headers in [masked.headers, masked.trailers] {
+        assert_eq!(headers.get_all(shown.as_str()).iter().collect::<Vec<_>>(), ["2", "3"]);
+        assert_eq!((headers.len(), &headers["x-other"]), (3, &HeaderValue::from_static("1")));
+    }
+}
+
+#[test]
 fn what_is_within_a_basic_header_is_masked_too() {
     let value = format!("Basic {}", STANDARD.encode("user:pass:word"));
     let swaps = [swap("key", value.as_bytes(), &[])];
