@@ -3,6 +3,7 @@
 use rusqlite::{Statement, types::Value as Sql};
 use serde_json::Value;
 
+use super::rows::Stopped;
 use crate::Error;
 
 /// Values as SQLite knows them.
@@ -11,19 +12,18 @@ pub(super) fn values(params: &[Value]) -> Result<Vec<Sql>, Error> {
 }
 
 /// To SQLite `$1` is a name, and its parameters are numbered in the order in which they stand.
-pub(super) fn bind(statement: &mut Statement<'_>, values: &[Sql]) -> Result<(), Error> {
+pub(super) fn bind(statement: &mut Statement<'_>, values: &[Sql]) -> Result<(), Stopped> {
     let mut asked = 0;
     for index in 1..=statement.parameter_count() {
-        let number = number(statement.parameter_name(index))?;
+        let number = number(statement.parameter_name(index)).map_err(Stopped::Ours)?;
         asked = asked.max(number);
         let Some(value) = number.checked_sub(1).and_then(|nth| values.get(nth)) else { continue };
-        statement
-            .raw_bind_parameter(index, value)
-            .map_err(|error| Error::Invalid(format!("`${number}` is refused: {error}")))?;
+        statement.raw_bind_parameter(index, value)?;
     }
     if asked != values.len() {
         let given = values.len();
-        return Err(Error::Invalid(format!("the statement has {asked} parameter(s), and {given} are given")));
+        let message = format!("the statement has {asked} parameter(s), and {given} are given");
+        return Err(Stopped::Ours(Error::Invalid(message)));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Statement as Prepared, limits::Limit, types::Value as Sql};
+use rusqlite::{Statement as Prepared, types::Value as Sql};
 use serde_json::Value;
 use stepcell_core::grant::DatabaseAccess;
 
@@ -18,10 +18,6 @@ use crate::{Error, Rows, Rule, statement::Statement};
 
 /// The longest text of a statement that a connection keeps prepared. Protects memory.
 const KEPT_BYTES_MAX: usize = 4 << 10;
-
-/// Largest value or row, whatever the rule's `bytes` are. What some functions do with two values takes as long as
-/// their lengths multiplied, and can not be interrupted: at a megabyte half a minute of one thread.
-const VALUE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=16 << 20;
 
 /// A statement with its parameters, on its way to a connection.
 pub(super) struct Call {
@@ -139,10 +135,6 @@ impl Connection {
         if call.writes() && self.room.as_ref().is_some_and(|room| !room.is_left()) {
             return Err(self.origin.disk_full());
         }
-        let most = call.bytes.clamp(*VALUE_BYTES.start(), *VALUE_BYTES.end());
-        let most = i32::try_from(most).unwrap_or(i32::MAX);
-        let bounded = self.sqlite.set_limit(Limit::SQLITE_LIMIT_LENGTH, most);
-        bounded.map_err(|error| self.refused(error, call.scope.access))?;
         if begins {
             self.begin(call.scope.access)?;
         }
@@ -181,7 +173,7 @@ fn answer(statement: &mut Prepared<'_>, call: &Call) -> Result<Option<Rows>, Sto
         let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
         return Err(Stopped::Refused(rusqlite::Error::SqliteFailure(error, None)));
     }
-    bind::bind(statement, &call.values).map_err(Stopped::Ours)?;
+    bind::bind(statement, &call.values)?;
     if statement.column_count() == 0 {
         statement.raw_execute()?;
         return Ok(None);

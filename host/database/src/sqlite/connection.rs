@@ -29,6 +29,11 @@ const STATEMENTS_KEPT: usize = 64;
 /// Instructions of SQLite's machine between two looks at the clock: some ten microseconds.
 const OPS_PER_LOOK: i32 = 1_000;
 
+/// Bytes of one value, and of one row. What some functions do with two values takes as long as their lengths
+/// multiplied, and nothing stops it: at this size seconds, and for `trim` with a long list of characters minutes, of
+/// one thread. More belongs into blobs.
+pub(super) const VALUE_BYTES_MAX: i32 = 1 << 20;
+
 /// Bytes of a pattern of `LIKE`. To match one takes as long as text and pattern multiplied, at a stretch.
 const PATTERN_BYTES_MAX: i32 = 1_000;
 
@@ -210,6 +215,7 @@ fn confine(sqlite: &Sqlite) -> Result<(), rusqlite::Error> {
     }
     let text = i32::try_from(STATEMENT_BYTES_MAX).unwrap_or(i32::MAX);
     for (limit, most) in [
+        (Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX),
         (Limit::SQLITE_LIMIT_ATTACHED, 0),
         (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
         (Limit::SQLITE_LIMIT_SQL_LENGTH, text),

@@ -5,7 +5,7 @@ use std::fmt;
 use rusqlite::ffi;
 use stepcell_core::grant::DatabaseAccess;
 
-use super::turn::Turn;
+use super::{connection::VALUE_BYTES_MAX, turn::Turn};
 use crate::{Error, Refused};
 
 /// Whose errors they are.
@@ -58,7 +58,7 @@ impl Origin {
             }
             ffi::SQLITE_NOMEM => Error::Limit(format!("{self} has no memory left for this statement")),
             ffi::SQLITE_TOOBIG => Error::Limit(format!(
-                "a value or a row in {self} is larger than the grant's `bytes`: {message}"
+                "{self} takes and gives no value, and no row, of more than {VALUE_BYTES_MAX} bytes"
             )),
             ffi::SQLITE_READONLY if access == DatabaseAccess::Read => {
                 let message = format!("the access to `{}` is `read`: {message}", self.database);

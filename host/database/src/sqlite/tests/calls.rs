@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::{
     super::{
         call::Call,
-        connection::{Opener, Role, Slot},
+        connection::{Opener, Role, Slot, VALUE_BYTES_MAX},
         error::Origin,
         location::Location,
         room::Room,
@@ -75,12 +75,16 @@ async fn a_result_stays_within_its_rows_and_bytes() {
 }
 
 #[tokio::test]
-async fn a_value_is_no_larger_than_the_rule_s_bytes() {
+async fn a_value_has_a_largest_size() {
     let host = Host::start();
-    limit(host.query("SELECT randomblob(1000000000)", json!([]), &rule(Read)).await, "larger than");
-    let small = Rule { bytes: 100, ..rule(Read) };
-    limit(host.query("SELECT length(zeroblob(2000000)) AS n", json!([]), &small).await, "larger than");
-    assert!(host.query("SELECT length(zeroblob(2000000)) AS n", json!([]), &rule(Read)).await.is_ok());
+    let most = usize::try_from(VALUE_BYTES_MAX).unwrap();
+    let (fits, over) = (json!(["a".repeat(most)]), json!(["a".repeat(most + 1)]));
+    let length = "SELECT length($1) AS n";
+    assert!(host.query(length, fits.clone(), &rule(Read)).await.is_ok());
+    limit(host.query(length, over, &rule(Read)).await, "no value");
+    limit(host.query("SELECT randomblob(1000000000)", json!([]), &rule(Read)).await, "no value");
+    let grown = "SELECT group_concat($1) AS g FROM json_each('[1,2]')";
+    limit(host.query(grown, fits, &rule(Read)).await, "no value");
 }
 
 #[tokio::test]
