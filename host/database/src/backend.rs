@@ -8,6 +8,7 @@
 use std::{path::Path, time::Instant};
 
 use serde_json::Value;
+use stepcell_core::grant::DatabaseAccess;
 use tokio::runtime::Handle;
 
 use crate::{
@@ -91,7 +92,9 @@ impl Backend {
     ) -> Result<u64, Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.execute(statement, params, rule).await,
-            Self::Postgres(postgres) => postgres.execute(statement.text(), params, rule).await,
+            Self::Postgres(postgres) => {
+                Ok(changed(statement, postgres.execute(statement.text(), params, rule).await?))
+            }
         }
     }
 
@@ -125,7 +128,9 @@ impl Open {
     ) -> Result<u64, Error> {
         match self {
             Self::Sqlite(open) => open.execute(statement, params, deadline).await,
-            Self::Postgres(open) => open.execute(statement.text(), params, deadline).await,
+            Self::Postgres(open) => {
+                Ok(changed(statement, open.execute(statement.text(), params, deadline).await?))
+            }
         }
     }
 
@@ -135,4 +140,9 @@ impl Open {
             Self::Postgres(open) => open.commit(deadline).await,
         }
     }
+}
+
+/// PostgreSQL counts the rows that a statement read as well.
+fn changed(statement: &Statement<'_>, counted: u64) -> u64 {
+    if statement.needs() == DatabaseAccess::Write { counted } else { 0 }
 }
