@@ -19,6 +19,7 @@ mod connection;
 mod error;
 mod guard;
 mod location;
+mod opened;
 mod pool;
 mod room;
 mod rows;

@@ -150,6 +150,7 @@ impl Connection {
     }
 
     fn prepared(&self, call: &Call) -> Result<Outcome, Stopped> {
+        self.check_opened(&call.text, &call.scope)?;
         let rows = if call.text.len() <= KEPT_BYTES_MAX {
             answer(&mut *self.sqlite.prepare_cached(&call.text)?, call)?
         } else {

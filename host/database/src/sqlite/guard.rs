@@ -177,7 +177,7 @@ impl Scope {
         Err(Refusal::Table { name: name.to_owned(), through })
     }
 
-    fn admits(&self, table: &str) -> bool {
+    pub(super) fn admits(&self, table: &str) -> bool {
         self.tables.iter().all(|list| list.iter().any(|pattern| pattern.admits(table)))
     }
 
@@ -210,7 +210,7 @@ impl Refusal {
 }
 
 /// Tables that SQLite keeps for itself; nobody else's name may begin so.
-fn is_own(table: &str) -> bool {
+pub(super) fn is_own(table: &str) -> bool {
     table.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("sqlite_"))
 }
 

@@ -85,6 +85,15 @@ impl Turn {
         (self.scope, self.room) = (None, None);
     }
 
+    /// For a statement of the host's own in between; [`Self::come_back`] takes what it gives.
+    pub(super) fn step_aside(&mut self) -> (Option<Arc<Scope>>, Option<Room>) {
+        (self.scope.take(), self.room.take())
+    }
+
+    pub(super) fn come_back(&mut self, (scope, room): (Option<Arc<Scope>>, Option<Room>)) {
+        (self.scope, self.room) = (scope, room);
+    }
+
     /// From now on nothing stops: what has to be done is done.
     pub(super) fn finish(&mut self) {
         self.leave();

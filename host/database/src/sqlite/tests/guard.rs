@@ -242,3 +242,29 @@ async fn a_view_that_comes_to_reach_further_is_judged_again() {
     works(&host, "CREATE VIEW v AS SELECT name FROM customers", &rule_of_view).await;
     no_table(&host, "SELECT * FROM v", &tables(Read, &["v", "orders"]), "customers").await;
 }
+
+#[tokio::test]
+async fn what_sqlite_finds_by_itself_is_held_too() {
+    let host = Host::shop().await;
+    let own = tables(Schema, &["orders", "v", "copy", "notes*"]);
+    works(&host, "CREATE TABLE copy (id INTEGER PRIMARY KEY, name TEXT UNIQUE)", &own).await;
+    for statement in [
+        "SELECT id FROM orders FULL JOIN customers USING (id)",
+        "SELECT 1 FROM orders NATURAL LEFT JOIN customers",
+        "WITH guess (id) AS (VALUES (1), (2)) SELECT id FROM guess JOIN customers USING (id)",
+        "INSERT INTO copy SELECT * FROM customers",
+        "UPDATE orders SET total = 0 WHERE id IN (SELECT id FROM orders JOIN customers USING (id))",
+        "CREATE TABLE notes AS SELECT id FROM orders FULL JOIN customers USING (id)",
+    ] {
+        no_table(&host, statement, &own, "customers").await;
+    }
+    works(&host, "CREATE VIEW v AS SELECT id FROM orders FULL JOIN customers USING (id)", &rule(Schema))
+        .await;
+    no_table(&host, "SELECT * FROM v", &own, "customers").await;
+    // Where both are granted, or all are, nothing stands in the way.
+    let join = "SELECT id FROM orders JOIN customers USING (id)";
+    works(&host, join, &tables(Read, &["orders", "customers"])).await;
+    works(&host, join, &rule(Read)).await;
+    works(&host, "SELECT orders.id FROM orders JOIN copy ON copy.id = orders.id", &own).await;
+    works(&host, "EXPLAIN SELECT id FROM orders", &own).await;
+}
