@@ -1,7 +1,7 @@
 //! What a run may use in all, and the receipt of each step.
 
 use serde_json::{Value, json};
-use stepcell_tests::{Host, Llm, Shop, llm};
+use stepcell_tests::{Host, Llm, Peer, Shop, llm};
 
 /// `steps` is the rest of the flow behind its name.
 async fn run(host: &Host, flow: &str) -> Value {
@@ -130,11 +130,12 @@ async fn tokens_of_language_models_count() {
 
 #[tokio::test]
 async fn every_steps_event_carries_its_receipt() {
-    let shop = Shop::start().await;
+    let (shop, peer) = (Shop::start().await, Peer::start().await);
     let host = Host::builder()
         .config(&format!(
-            "grants: {{ http_request: {{ http: [\"{}\"] }}, database_query: {{ databases: {{ main: read }} }} }}",
-            shop.url()
+            "grants: {{ http_request: {{ http: [\"{}\", \"{}\"] }}, database_query: {{ databases: {{ main: read }} }} }}",
+            shop.url(),
+            peer.url()
         ))
         .start()
         .await;
@@ -147,8 +148,10 @@ async fn every_steps_event_carries_its_receipt() {
   - {{ id: hop, type: http_request, config: {{ url: "{url}/go?to={url}/text" }} }}
   - {{ id: rows, type: database_query, config: {{ query: "SELECT 1 AS n UNION SELECT 2" }} }}
   - {{ id: fails, type: http_request, on_error: continue, config: {{ url: "{url}/broken" }} }}
+  - {{ id: waits, type: http_request, config: {{ url: "{}/later" }} }}
   - {{ id: pure, type: transform, config: {{ output: 1 }} }}
-"#
+"#,
+            peer.url()
         ),
     )
     .await;
@@ -171,7 +174,7 @@ async fn every_steps_event_carries_its_receipt() {
     }
     let post = receipt("post");
     assert_eq!([&post["requests"], &post["sent_bytes"], &post["received_bytes"]], [1, 5, 11], "{post}");
-    assert!(post["host_us"].as_u64() > Some(0), "{post}");
+    assert!(receipt("waits")["host_us"].as_u64() > Some(20_000), "{}", receipt("waits"));
     assert_eq!(receipt("hop")["requests"], 2);
     assert_eq!(receipt("rows")["rows"], 2);
     assert_eq!((&receipt("rows")["requests"], &receipt("fails")["requests"]), (&json!(1), &json!(1)));

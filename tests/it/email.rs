@@ -125,7 +125,7 @@ async fn what_the_server_says_is_typed() {
         ("MAIL", Misbehave::Say("452 4.3.1 disk full"), "unavailable", "email_unavailable", true),
         ("connect", Misbehave::Say("421 4.7.0 too busy"), "unavailable", "email_unavailable", true),
         ("DATA", Misbehave::Drop, "unavailable", "email_unavailable", true),
-        ("EHLO", Misbehave::Hang, "timeout", "email_timeout", true),
+        ("EHLO", Misbehave::Hang, "limit", "time_exceeded", false),
         ("connect", Misbehave::Babble, "unavailable", "email_unavailable", true),
     ] {
         smtp.misbehave(at, how);

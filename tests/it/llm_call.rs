@@ -144,16 +144,28 @@ async fn a_model_that_says_nothing_is_left_in_time() {
         "config": ask(&llm, "anthropic", json!({"prompt": "Who?"})),
     }]});
     let (_, run) = host.post("/runs?wait=60s", &json!({"flow": flow})).await;
-    assert_eq!(run["error"]["fault"], "timeout", "{run:#}");
+    assert_eq!(run["error"]["code"], "time_exceeded", "{run:#}");
     assert!(run["error"]["message"].as_str().unwrap().contains(&llm.address.to_string()), "{run:#}");
 }
 
 #[tokio::test]
 async fn an_unknown_provider_is_told_the_known_ones() {
     let (llm, host) = granted().await;
-    let step = host.step("llm_call", ask(&llm, "mistrall", json!({"prompt": "Who?"}))).await;
-    assert_eq!(step["error"]["fault"], "config", "{step:#}");
-    let text = format!("{} {}", step["error"]["message"], step["error"]["hint"]);
+    let config = ask(&llm, "mistrall", json!({"prompt": "Who?"}));
+    let flow = json!({"name": "unknown", "steps": [{"id": "a", "type": "llm_call", "config": config}]});
+    let (status, problem) = host.post("/runs", &json!({"flow": flow})).await;
+    assert_eq!(status, 422, "{problem:#}");
+    let text = problem["errors"][0]["message"].as_str().unwrap();
+    for provider in PROVIDERS {
+        assert!(text.contains(provider), "{text}");
+    }
+    // Where it is known only when the step runs, the step fails.
+    let config = ask(&llm, "{{ input.provider }}", json!({"prompt": "Who?"}));
+    let flow = json!({"name": "unknown", "steps": [{"id": "a", "type": "llm_call", "config": config}]});
+    let (_, run) =
+        host.post("/runs?wait=60s", &json!({"flow": flow, "input": {"provider": "mistrall"}})).await;
+    assert_eq!(run["error"]["fault"], "config", "{run:#}");
+    let text = run["error"]["message"].as_str().unwrap();
     for provider in PROVIDERS {
         assert!(text.contains(provider), "{text}");
     }

@@ -233,7 +233,7 @@ async fn a_certificate_is_checked_against_the_roots_of_the_config() {
         let builder = Host::builder().config(&grants);
         let Some(text) = text else { return builder.start().await };
         std::fs::write(&file, text).unwrap();
-        builder.config(&format!("network: {{ ca: \"{}\" }}", file.display())).start().await
+        builder.config(&format!("network: {{ ca: [\"{}\"] }}", file.display())).start().await
     };
     let fetch = async |host: &Host, server: &Https| {
         request(host, json!({"url": format!("{}/", server.url("127.0.0.1"))})).await

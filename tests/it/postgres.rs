@@ -107,7 +107,8 @@ async fn every_type_comes_back_as_sensible_json() {
     for (expression, expected) in [
         ("true", json!(true)),
         ("32767::int2", json!(32767)),
-        ("9223372036854775807::int8", json!(9_223_372_036_854_775_807_i64)),
+        // A reader of JSON may round what is beyond 2^53.
+        ("9223372036854775807::int8", json!("9223372036854775807")),
         ("0.5::float8", json!(0.5)),
         ("12345678901234567890.123456789::numeric", json!("12345678901234567890.123456789")),
         ("'NaN'::float8", json!("NaN")),
@@ -143,7 +144,7 @@ async fn mistakes_are_the_callers() {
     let postgres = Postgres::start();
     let host = host(&postgres, "read").await;
     for (text, params, code) in [
-        ("SELEC 1", json!([]), "database_rejected"),
+        ("SELECT FROM WHERE", json!([]), "database_rejected"),
         ("SELECT * FROM nowhere", json!([]), "database_rejected"),
         ("SELECT 1; SELECT 2", json!([]), "database_invalid"),
         ("SELECT $1::int4, $2::int4", json!([1]), "database_invalid"),

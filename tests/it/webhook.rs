@@ -96,7 +96,7 @@ async fn what_goes_wrong_is_typed() {
     };
     for (config, fault, code) in [
         (to("/missing"), "failed", "http_404"),
-        (to("/broken"), "unavailable", "http_500"),
+        (to("/broken"), "failed", "http_500"),
         (with(to("/text"), "secret", json!("unknown")), "denied", "secrets_denied"),
         (with(to("/text"), "timeout", json!("soon")), "config", "config_invalid"),
         (with(to("/never"), "timeout", json!("200ms")), "timeout", "http_timeout"),
