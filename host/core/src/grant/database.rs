@@ -119,6 +119,12 @@ impl TablePattern {
         Ok(Self(text.to_owned()))
     }
 
+    /// The one that admits nothing but this table; `None` where there is none. A table may be called `*`, and must
+    /// not make a line for all of them.
+    pub fn of_one(table: &str) -> Option<Self> {
+        Self::parse(table).ok().filter(|pattern| !pattern.0.contains('*'))
+    }
+
     fn read_field(field: Field<'_, '_>, problems: &mut Problems) -> Option<Self> {
         let text = field.text(problems)?;
         let refused = |hint| field.invalid(format!("`{}` names no table", shorten(text)), hint, problems);

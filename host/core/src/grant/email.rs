@@ -31,6 +31,12 @@ impl RecipientPattern {
         }
     }
 
+    /// The one that admits nobody but this address; `None` where there is none. `*@example.com` is an address too,
+    /// and must not make a line for the whole domain.
+    pub fn of_one(address: &str) -> Option<Self> {
+        Self::parse(address).ok().filter(|pattern| !pattern.0.contains('*'))
+    }
+
     pub(super) fn read_field(field: Field<'_, '_>, problems: &mut Problems) -> Option<Self> {
         let text = field.text(problems)?;
         let refused = |hint| field.invalid(format!("`{}` is no recipient", shorten(text)), hint, problems);

@@ -26,7 +26,7 @@ impl Session {
             let reason = self.access.reason(refuser, "mail to this address");
             let allow = self.access.allow(refuser, |grant| {
                 // An address that no pattern can name, such as one in quotes, has no line.
-                grant.email.get_or_insert_default().extend(RecipientPattern::parse(address));
+                grant.email.get_or_insert_default().extend(RecipientPattern::of_one(address));
             });
             let refusal = Refusal { capability: "email", target: address, reason, allow };
             return Err(Failure::Denied(self.refuse(refusal)));

@@ -86,7 +86,7 @@ fn widen(rule: &mut DatabaseRule, what: &Refused, needs: Option<DatabaseAccess>)
         (_, Some(needs)) => rule.access = needs,
         // A name that no pattern can hold stays out.
         (Refused::Table(table), None) => {
-            rule.tables.get_or_insert_default().extend(TablePattern::parse(table));
+            rule.tables.get_or_insert_default().extend(TablePattern::of_one(table));
         }
         (Refused::Statement(_), None) => {}
     }

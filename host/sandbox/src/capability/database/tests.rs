@@ -153,6 +153,19 @@ async fn a_class_of_statements_needs_its_access() {
 }
 
 #[tokio::test]
+async fn a_table_that_is_called_like_a_pattern_makes_no_line_for_others() {
+    let shop = Shop::open().await;
+    let rule = json!({"shop": {"access": "schema", "tables": ["orders"]}});
+    for table in ["*", "cust*"] {
+        let mut session = shop.granted(rule.clone()).session();
+        let result = session.ask(&format!("CREATE TABLE \"{table}\" (a)")).await;
+        assert!(matches!(result, Err(Failure::Denied(_))), "{result:?}");
+        let line = "grants:\n  my_step: { databases: { shop: { access: schema, tables: [orders] } } }";
+        assert_eq!(session.refusal(), (format!("shop.{table}"), line.to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn a_table_needs_to_be_in_every_list() {
     let shop = Shop::open().await;
     let rule = json!({"shop": {"access": "read", "tables": ["orders", "cust_*"]}});

@@ -99,6 +99,19 @@ fn check_denied(session: &Session, result: &Result<String, Failure>, message: &s
 }
 
 #[tokio::test]
+async fn an_address_that_looks_like_a_pattern_makes_no_line_for_a_domain() {
+    let server = Smtp::start().await;
+    let mut session = given(&server, json!({"email": ["*@example.com"]})).session();
+    let result = session.send(message(&["*@evil-example.com"])).await;
+    check_denied(
+        &session,
+        &result,
+        "`*@evil-example.com` is refused: no grant of `my_step` admits mail to this address",
+        "grants:\n  my_step: { email: [\"*@example.com\"] }",
+    );
+}
+
+#[tokio::test]
 async fn every_recipient_needs_a_grant() {
     let server = Smtp::start().await;
     let domain = json!({"email": ["*@example.com"]});
