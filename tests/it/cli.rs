@@ -141,3 +141,21 @@ async fn a_shell_drives_a_served_host() {
     let cancelled = call(folder.path(), &["runs", "cancel", &id]);
     assert_ne!(cancelled.code, Some(0), "{}", cancelled.shown());
 }
+
+#[test]
+fn every_example_validates() {
+    let folder = folder(&[]);
+    let root = stepcell_tests::root();
+    let config = root.join("examples/stepcell.yaml");
+    let plugins = fs::read_dir(root.join("plugins")).unwrap();
+    let flows = fs::read_dir(root.join("examples")).unwrap();
+    let files = plugins.map(|plugin| plugin.unwrap().path().join("example.yaml"));
+    let files: Vec<_> =
+        files.chain(flows.map(|flow| flow.unwrap().path())).filter(|file| *file != config).collect();
+    assert!(files.len() > 10, "{files:?}");
+    for file in files {
+        let arguments = ["validate", file.to_str().unwrap(), "--config", config.to_str().unwrap()];
+        let output = stepcell(folder.path(), &arguments);
+        assert_eq!(output.code, Some(0), "{}: {}", file.display(), output.shown());
+    }
+}
