@@ -27,8 +27,9 @@ use crate::{
 const ROWS_DEFAULT: u64 = 10_000;
 /// Bytes of one result where no grant says otherwise. Protects the host's memory and the cell's.
 const BYTES_DEFAULT: u64 = 16 << 20;
-/// Transactions that one cell may have open. Each holds a connection that others wait for.
-const TRANSACTIONS_MAX: usize = 4;
+/// Transactions that one cell may have open in one database. Each holds a connection that others wait for, and a cell
+/// that asks for another would wait for itself where it holds the last one: SQLite has one that writes.
+const TRANSACTIONS_MAX: usize = 1;
 
 /// A transaction of one cell. It ends with the cell: what was not committed is rolled back.
 #[expect(unreachable_pub, reason = "the generated code hands it on as its own")]
@@ -46,6 +47,18 @@ pub(crate) struct Transactions {
     open: BTreeMap<u32, OpenTransaction>,
     /// Of the next one: no number comes twice.
     next: u32,
+}
+
+impl Transactions {
+    fn of(&self, database: &str) -> usize {
+        self.open.values().filter(|open| open.database == database).count()
+    }
+}
+
+impl Transactions {
+    fn is_open(&self, database: &str) -> bool {
+        self.open.values().any(|open| open.database == database)
+    }
 }
 
 /// A call that may be made.
@@ -165,8 +178,13 @@ impl Host for Session {
 impl HostTransaction for Session {
     async fn begin(&mut self, database: String) -> Result<Resource<OpenTransaction>, Failure> {
         let Call { databases, rule } = self.admitted(&database, None)?;
-        if self.transactions.open.len() >= TRANSACTIONS_MAX {
-            let message = format!("a step may have {TRANSACTIONS_MAX} transactions open, not more");
+        if self.transactions.of(&database) >= TRANSACTIONS_MAX {
+            let message = format!("the step has a transaction open in `{database}` already: commit or drop it first");
+            return Err(Failure::Limit(message));
+        }
+        // Two that write would wait for each other until the step's time is over.
+        if rule.access > DatabaseAccess::Read && self.transactions.is_open(&database) {
+            let message = format!("a transaction of `{database}` is open already: commit or drop it first");
             return Err(Failure::Limit(message));
         }
         self.count_request(0).map_err(spent)?;
