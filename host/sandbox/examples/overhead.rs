@@ -45,9 +45,8 @@ async fn measure(folder: PathBuf) {
     let started = Instant::now();
     let compiler = Compiler { program: env::current_exe().unwrap(), args: vec!["compile-plugin".into()] };
     let cache = env::temp_dir().join("stepcell-overhead");
-    let sandbox = Sandbox::start(Options { folders: vec![folder], ..Options::new(cache, compiler) })
-    .await
-    .unwrap();
+    let sandbox =
+        Sandbox::start(Options { folders: vec![folder], ..Options::new(cache, compiler) }).await.unwrap();
     println!("started in {:?}", started.elapsed());
     sandbox.settled().await;
     println!("settled in {:?}, {} MB resident", started.elapsed(), resident_mb());

@@ -138,7 +138,7 @@ impl Connection {
         if begins {
             self.begin(call.scope.access)?;
         }
-        self.enter(&call.scope, call.writes());
+        self.enter(&call.scope, call.writes()).map_err(|error| self.refused(error, call.scope.access))?;
         let stopped = match self.prepared(call) {
             Ok(outcome) => return Ok(outcome),
             Err(stopped) => stopped,

@@ -151,15 +151,18 @@ fn make_folder_of(file: &Path) {
 
 impl Connection {
     /// From now on it works for a caller with these rights.
-    pub(super) fn enter(&mut self, scope: &Arc<Scope>, writes: bool) {
+    pub(super) fn enter(&mut self, scope: &Arc<Scope>, writes: bool) -> Result<(), rusqlite::Error> {
         let has_same_rights =
             |known: &Arc<Scope>| known.access == scope.access && known.tables == scope.tables;
         if !self.scope.as_ref().is_some_and(has_same_rights) {
+            // A text index keeps statements of its own prepared, which it would run with the rights of before.
+            judge(&mut self.sqlite, &self.turn)?;
             self.sqlite.flush_prepared_statement_cache();
             self.scope = Some(Arc::clone(scope));
         }
         let room = if writes { self.room.clone() } else { None };
         self.turn.lock().enter(Arc::clone(scope), room);
+        Ok(())
     }
 
     /// A statement of the host's own.
@@ -187,14 +190,18 @@ impl Connection {
 
 /// Lets SQLite ask what it may do, and whether it may go on.
 fn hook(sqlite: &mut Sqlite, turn: &Arc<Mutex<Turn>>) -> Result<(), rusqlite::Error> {
-    let judge = Arc::clone(turn);
-    sqlite.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
-        judge.lock().authorize(&context)
-    }))?;
+    judge(sqlite, turn)?;
     let clock = Arc::clone(turn);
     sqlite.progress_handler(OPS_PER_LOOK, Some(move || clock.lock().is_over()))?;
     let waiter = Arc::clone(turn);
     sqlite.busy_handler(Some(move |_| waiter.lock().wait()))
+}
+
+/// Every statement that is prepared by now is judged again before its next step, also those that a virtual table
+/// keeps for itself: SQLite expires them all when it gets an authoriser.
+fn judge(sqlite: &mut Sqlite, turn: &Arc<Mutex<Turn>>) -> Result<(), rusqlite::Error> {
+    let judge = Arc::clone(turn);
+    sqlite.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| judge.lock().authorize(&context)))
 }
 
 /// What no statement may change.

@@ -55,12 +55,6 @@ impl Transactions {
     }
 }
 
-impl Transactions {
-    fn is_open(&self, database: &str) -> bool {
-        self.open.values().any(|open| open.database == database)
-    }
-}
-
 /// A call that may be made.
 struct Call {
     databases: Databases,
@@ -179,12 +173,8 @@ impl HostTransaction for Session {
     async fn begin(&mut self, database: String) -> Result<Resource<OpenTransaction>, Failure> {
         let Call { databases, rule } = self.admitted(&database, None)?;
         if self.transactions.of(&database) >= TRANSACTIONS_MAX {
-            let message = format!("the step has a transaction open in `{database}` already: commit or drop it first");
-            return Err(Failure::Limit(message));
-        }
-        // Two that write would wait for each other until the step's time is over.
-        if rule.access > DatabaseAccess::Read && self.transactions.is_open(&database) {
-            let message = format!("a transaction of `{database}` is open already: commit or drop it first");
+            let message =
+                format!("the step has a transaction open in `{database}` already: commit or drop it first");
             return Err(Failure::Limit(message));
         }
         self.count_request(0).map_err(spent)?;

@@ -268,3 +268,21 @@ async fn what_sqlite_finds_by_itself_is_held_too() {
     works(&host, "SELECT orders.id FROM orders JOIN copy ON copy.id = orders.id", &own).await;
     works(&host, "EXPLAIN SELECT id FROM orders", &own).await;
 }
+
+#[tokio::test]
+async fn what_a_text_index_keeps_prepared_is_judged_again_for_the_next_caller() {
+    let host = Host::start();
+    for statement in [
+        "CREATE TABLE hidden (a)",
+        "INSERT INTO hidden VALUES ('x')",
+        "CREATE VIRTUAL TABLE notes USING fts5(a, content='hidden')",
+    ] {
+        works(&host, statement, &rule(Schema)).await;
+    }
+    let notes = Rule { tables: vec![vec![TablePattern::parse("notes*").unwrap()]], ..rule(Read) };
+    // All readers have the index's own statement prepared, for somebody with more rights.
+    for _ in 0..8 {
+        works(&host, "SELECT * FROM notes", &rule(Read)).await;
+    }
+    no_table(&host, "SELECT * FROM notes", &notes, "hidden").await;
+}

@@ -307,6 +307,16 @@ async fn a_cell_has_so_many_transactions() {
 }
 
 #[tokio::test]
+async fn a_cell_does_not_wait_for_itself() {
+    let shop = Shop::open().await;
+    let mut session = shop.granted(json!({"shop": "write"})).session();
+    let open = session.open_one().await.unwrap();
+    assert!(matches!(session.open_one().await, Err(Failure::Limit(_))));
+    HostTransaction::drop(&mut session, open).await.unwrap();
+    session.open_one().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_refusal_in_a_transaction_names_its_database() {
     let shop = Shop::open().await;
     let mut session = shop.granted(json!({"shop": "read"})).session();

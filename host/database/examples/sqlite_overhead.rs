@@ -1,6 +1,6 @@
 //! Prints what the front, its threads and its guard add to a one-row query of bare SQLite.
 //!
-//! `cargo run -p stepcell-database --example overhead`
+//! `cargo run -p stepcell-database --example sqlite_overhead`
 
 #![allow(
     clippy::print_stdout,
