@@ -1,6 +1,7 @@
 //! Stories of users, told against the real binary: a host on a port, a folder of plugins, a shell.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests too: what does not hold fails the test"
 )]

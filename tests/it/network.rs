@@ -229,7 +229,7 @@ async fn a_certificate_is_checked_against_the_roots_of_the_config() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("authority.pem");
     let trusting = async |text: Option<String>| {
-        let grants = format!("grants: {{ http_request: {{ http: [\"https://127.0.0.1:*\"] }} }}");
+        let grants = "grants: { http_request: { http: [\"https://127.0.0.1:*\"] } }".to_owned();
         let builder = Host::builder().config(&grants);
         let Some(text) = text else { return builder.start().await };
         std::fs::write(&file, text).unwrap();
