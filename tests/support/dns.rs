@@ -101,6 +101,7 @@ impl Handler {
 }
 
 impl RequestHandler for Handler {
+    #[expect(clippy::multiple_bound_locations, reason = "the trait's bounds are split like this")]
     fn handle_request<'handler, 'request, 'answer, R: ResponseHandler, T: Time>(
         &'handler self,
         request: &'request Request,
