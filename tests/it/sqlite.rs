@@ -46,7 +46,7 @@ async fn rows_are_written_and_read_and_survive_a_kill() {
 async fn values_come_back_as_they_are() {
     let host = builder("read").start().await;
     for (sql, expected) in [
-        ("SELECT 9007199254740993 AS v", json!(9_007_199_254_740_993_i64)),
+        ("SELECT 9007199254740993 AS v", json!("9007199254740993")),
         ("SELECT -0.5 AS v", json!(-0.5)),
         ("SELECT 'a' || char(0) || 'b' AS v", json!("a\0b")),
         ("SELECT x'00ff' AS v", json!("AP8=")),

@@ -19,6 +19,10 @@ pub struct Rule {
     pub deadline: Instant,
 }
 
+/// The largest integer up to which a 64-bit float, which is what most readers of JSON make of a number, holds every
+/// one. What is past it comes back as text, from every database.
+pub(crate) const EXACT_INTEGER_MAX: u64 = 1 << 53;
+
 /// What a query gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rows {

@@ -6,6 +6,8 @@ use base64::{display::Base64Display, prelude::BASE64_STANDARD};
 use rusqlite::types::ValueRef;
 use serde_json::Value;
 
+use crate::rule::EXACT_INTEGER_MAX;
+
 /// How deep JSON in a column may nest to stand as it is: readers of the whole result give up at about 128.
 const NESTING_MAX: usize = 64;
 
@@ -43,7 +45,8 @@ pub(super) fn write(out: &mut Vec<u8>, value: ValueRef<'_>, declared: Declared) 
         ValueRef::Null => out.write_all(b"null"),
         ValueRef::Integer(0) if declared == Declared::Boolean => out.write_all(b"false"),
         ValueRef::Integer(1) if declared == Declared::Boolean => out.write_all(b"true"),
-        ValueRef::Integer(integer) => write!(out, "{integer}"),
+        ValueRef::Integer(integer) if integer.unsigned_abs() <= EXACT_INTEGER_MAX => write!(out, "{integer}"),
+        ValueRef::Integer(integer) => write!(out, "\"{integer}\""),
         ValueRef::Real(float) if float.is_infinite() => {
             out.write_all(if float > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" })
         }

@@ -162,6 +162,12 @@ impl Host for Session {
 
     async fn execute(&mut self, database: String, statement: String, params: String) -> Result<u64, Failure> {
         let Call { databases, rule } = self.admitted(&database, Some(&statement))?;
+        if self.transactions.of(&database) > 0 {
+            // SQLite has one writer, and in PostgreSQL it may be the same row: the step would wait for itself.
+            let message =
+                format!("the step has a transaction open in `{database}`: execute in it, or commit it first");
+            return Err(Failure::Invalid(message));
+        }
         let params = self.charge(&statement, params)?;
         let work = databases.execute(&database, &statement, list(&params), &rule);
         let result = self.ledger.wait_for(&database, work).await;

@@ -9,10 +9,7 @@ use super::{
     reader::{Malformed, Reader},
     text,
 };
-
-/// The largest integer up to which a 64-bit float, which is what most readers of JSON make of a number, holds every
-/// one.
-const EXACT_MAX: u64 = 1 << 53;
+use crate::rule::EXACT_INTEGER_MAX;
 
 pub(super) fn bool(out: &mut Vec<u8>, raw: &[u8]) -> Result<(), Malformed> {
     json(out, &(Reader::new(raw).u8()? != 0))
@@ -28,7 +25,7 @@ pub(super) fn int4(out: &mut Vec<u8>, raw: &[u8]) -> Result<(), Malformed> {
 
 pub(super) fn int8(out: &mut Vec<u8>, raw: &[u8]) -> Result<(), Malformed> {
     let number = Reader::new(raw).i64()?;
-    if number.unsigned_abs() <= EXACT_MAX {
+    if number.unsigned_abs() <= EXACT_INTEGER_MAX {
         return json(out, &number);
     }
     text::quoted(out, format_args!("{number}"))
@@ -36,7 +33,7 @@ pub(super) fn int8(out: &mut Vec<u8>, raw: &[u8]) -> Result<(), Malformed> {
 
 pub(super) fn xid8(out: &mut Vec<u8>, raw: &[u8]) -> Result<(), Malformed> {
     let number = Reader::new(raw).u64()?;
-    if number <= EXACT_MAX {
+    if number <= EXACT_INTEGER_MAX {
         return json(out, &number);
     }
     text::quoted(out, format_args!("{number}"))

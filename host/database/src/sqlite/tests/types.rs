@@ -10,8 +10,9 @@ async fn gives(host: &Host, expression: &str, json: Value) {
 async fn every_kind_of_value_has_its_json() {
     let host = Host::start();
     gives(&host, "NULL", json!(null)).await;
-    gives(&host, "9223372036854775807", json!(i64::MAX)).await;
-    gives(&host, "-9007199254740993", json!(-9_007_199_254_740_993_i64)).await;
+    gives(&host, "9223372036854775807", json!("9223372036854775807")).await;
+    gives(&host, "-9007199254740993", json!("-9007199254740993")).await;
+    gives(&host, "9007199254740992", json!(9_007_199_254_740_992_i64)).await;
     gives(&host, "1.5", json!(1.5)).await;
     gives(&host, "1e999", json!("Infinity")).await;
     gives(&host, "-1e999", json!("-Infinity")).await;
@@ -44,7 +45,7 @@ async fn parameters_are_values_and_nothing_else() {
         .await;
     let expected = json!([{
         "b": 1, "a": "'; DROP TABLE x; --", "c": 2.5, "d": null, "e": 1, "f": "[1]",
-        "g": 9_007_199_254_740_993_i64, "h": "'; DROP TABLE x; --"
+        "g": "9007199254740993", "h": "'; DROP TABLE x; --"
     }]);
     assert_eq!(rows, expected);
 }
