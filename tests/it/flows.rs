@@ -194,6 +194,20 @@ output: { seen: "{{ steps.seen.steps.a }}", size: "{{ steps.size }}" }
 }
 
 #[tokio::test]
+async fn what_is_too_much_for_one_output_is_given_by_reference() {
+    let host = builder().start().await;
+    let steps: String = ["a", "b", "c", "d", "e"]
+        .map(|id| format!("  - {{ id: {id}, type: big_output, config: {{ bytes: 14000000 }} }}\n"))
+        .concat();
+    let run = host.run(&format!("name: heap\nsteps:\n{steps}")).await;
+    assert_eq!(run["status"], "succeeded");
+    assert_eq!(run["output"]["e"]["$blob"]["bytes"], run["steps"]["e"]["output"]["$blob"]["bytes"]);
+    let all = "[steps.a.text, steps.b.text, steps.c.text, steps.d.text, steps.e.text] | length";
+    let run = host.run(&format!("name: heap\nsteps:\n{steps}output: {{ all: \"{{{{ {all} }}}}\" }}")).await;
+    assert_eq!(run["error"]["code"], "outputs_exceeded");
+}
+
+#[tokio::test]
 async fn a_template_that_fails_names_step_expression_and_what_there_is() {
     let host = Host::start().await;
     let run = host

@@ -41,6 +41,10 @@ const MAX_BYTES_IN_FLIGHT: usize = 32 << 20;
 /// The largest context of one step. A cell would need several times as much memory to read it.
 const MAX_CONTEXT_BYTES: usize = 16 << 20;
 
+/// Whole outputs that the templates of one step read, or that make the output of a run. Bounds what the host holds of
+/// them as text, as a tree and on their way into a config.
+const MAX_LOADED_BYTES: u64 = 64 << 20;
+
 /// What others ask of an active run.
 pub(crate) enum Command {
     Cancel {

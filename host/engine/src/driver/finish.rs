@@ -15,8 +15,8 @@ use stepcell_core::{
 };
 
 use super::{
-    Driver, Ended,
-    launch::{template_failure, unreadable},
+    Driver, Ended, MAX_LOADED_BYTES,
+    launch::{template_failure, too_much_to_load, unreadable},
 };
 use crate::{Completion, Error, Outcome, backoff::next_wait, payload};
 
@@ -221,14 +221,15 @@ impl Driver {
     async fn output(&mut self) -> Result<Json, Failure> {
         let prepared = self.prepared.clone();
         let Some(template) = &prepared.output else { return self.last_outputs().await };
-        self.load(self.blobs_of(template)).await.map_err(|error| unreadable(&error))?;
+        self.load(self.blobs_of(template)).await?;
         self.resolve(template).map_err(|error| Failure {
             code: Some("output_failed".to_owned()),
             ..template_failure(&error, "output")
         })
     }
 
-    /// Without an `output`, a flow gives what its last steps gave: those that no other step needs.
+    /// Without an `output`, a flow gives what its last steps gave: those that no other step needs. Where that is more
+    /// than is loaded at a time, it gives references to the large ones.
     async fn last_outputs(&mut self) -> Result<Json, Failure> {
         let last: Vec<StepId> = self
             .prepared
@@ -237,8 +238,13 @@ impl Driver {
             .filter(|planned| planned.dependents.is_empty())
             .map(|planned| planned.step.id.clone())
             .collect();
-        let blobs = last.iter().filter_map(|id| self.blob_step(id.as_str())).collect();
-        self.load(blobs).await.map_err(|error| unreadable(&error))?;
+        let blobs: Vec<StepId> = last.iter().filter_map(|id| self.blob_step(id.as_str())).collect();
+        let (all, of_blobs) = (self.bytes_of(&last), self.bytes_of(&blobs));
+        if all <= MAX_LOADED_BYTES {
+            self.load(blobs).await?;
+        } else if all - of_blobs > MAX_LOADED_BYTES {
+            return Err(too_much_to_load(all));
+        }
         let mut outputs = Map::new();
         for id in last {
             let seen = self.state.steps.get(&id).and_then(|seen| seen.output_for_steps());

@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 use stepcell_core::{
     EventKind, Failure, Fault, Json, StepId,
     catalog::{Describe, Provider},
-    event::{Receipt, StepRouted, StepSkipped, StepStarted},
+    event::{Payload, Receipt, StepRouted, StepSkipped, StepStarted},
     plan::PlannedStep,
     template::{Scope, Steps, Template, TemplateError, truthy},
 };
 
-use super::{Driver, Ended, MAX_BYTES_IN_FLIGHT, MAX_CONTEXT_BYTES, MAX_STEPS_IN_FLIGHT};
+use super::{Driver, Ended, MAX_BYTES_IN_FLIGHT, MAX_CONTEXT_BYTES, MAX_LOADED_BYTES, MAX_STEPS_IN_FLIGHT};
 use crate::{
     Call, Entry, Error, Outcome,
     context::{self, Parts, idempotency_key},
@@ -97,8 +97,8 @@ impl Driver {
     async fn prepare(&mut self, index: usize) -> Result<Option<Launch>, Error> {
         let prepared = self.prepared.clone();
         let Some(planned) = prepared.steps.get(index) else { return Ok(None) };
-        if let Err(error) = self.load_wholes(planned).await {
-            self.fail(index, unreadable(&error), Receipt::default())?;
+        if let Err(failure) = self.load_wholes(planned).await {
+            self.fail(index, failure, Receipt::default())?;
             return Ok(None);
         }
         let first = self.state.steps.get(&planned.step.id).is_none_or(|seen| seen.attempts == 0);
@@ -252,25 +252,42 @@ impl Driver {
     }
 
     /// Templates read whole values: what is kept as a blob is fetched before they are resolved.
-    async fn load_wholes(&mut self, planned: &PlannedStep) -> Result<(), stepcell_store::Error> {
+    async fn load_wholes(&mut self, planned: &PlannedStep) -> Result<(), Failure> {
         let templates = planned.condition.iter().chain([&planned.config]);
         let names = templates.flat_map(|template| self.blobs_of(template)).collect();
         self.load(names).await
     }
 
     /// Fetches the whole outputs of these steps, unless they are here.
-    pub(super) async fn load(&mut self, names: Vec<StepId>) -> Result<(), stepcell_store::Error> {
+    pub(super) async fn load(&mut self, names: Vec<StepId>) -> Result<(), Failure> {
+        let bytes = self.bytes_of(&names);
+        if bytes > MAX_LOADED_BYTES {
+            return Err(too_much_to_load(bytes));
+        }
+        if bytes + self.bytes_of(self.wholes.keys()) > MAX_LOADED_BYTES {
+            self.wholes.clear();
+        }
         for name in names {
             if self.wholes.contains_key(&name) {
                 continue;
             }
             let output = self.state.steps.get(&name).and_then(|seen| seen.output_for_steps());
             if let Some(output) = output {
-                let value = payload::whole(&*self.engine.store, output).await?;
-                self.wholes.insert(name, value);
+                let value = payload::whole(&*self.engine.store, output).await;
+                self.wholes.insert(name, value.map_err(|error| unreadable(&error))?);
             }
         }
         Ok(())
+    }
+
+    /// How large the whole outputs of these steps are together.
+    pub(super) fn bytes_of<'i>(&self, names: impl IntoIterator<Item = &'i StepId>) -> u64 {
+        let outputs = names.into_iter().filter_map(|name| self.state.steps.get(name)?.output_for_steps());
+        let bytes = |output: &Payload| match output {
+            Payload::Value(value) => value.len() as u64,
+            Payload::Blob { bytes, .. } => *bytes,
+        };
+        outputs.map(bytes).sum()
     }
 
     /// The steps whose outputs a template reads and that are kept as blobs.
@@ -282,7 +299,7 @@ impl Driver {
     /// The step of this name, if its output is a blob.
     pub(super) fn blob_step(&self, name: &str) -> Option<StepId> {
         let (id, seen) = self.state.steps.get_key_value(name)?;
-        matches!(seen.output_for_steps()?, stepcell_core::event::Payload::Blob { .. }).then(|| id.clone())
+        matches!(seen.output_for_steps()?, Payload::Blob { .. }).then(|| id.clone())
     }
 }
 
@@ -323,6 +340,12 @@ fn smaller<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
+}
+
+pub(super) fn too_much_to_load(bytes: u64) -> Failure {
+    let message = format!("the outputs that it reads are {bytes} bytes together, {MAX_LOADED_BYTES} at most");
+    Failure::system(Fault::Limit, "outputs_exceeded", message)
+        .with_hint("read fewer of them at a time, or let a step that may read blobs fetch them")
 }
 
 fn context_too_big(bytes: usize) -> Failure {
