@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
+use rustix::fs::{CWD, FileType, Mode};
 use serde_json::{Value, json};
 use stepcell_tests::Host;
 
@@ -109,4 +110,16 @@ async fn a_flow_leaves_some_of_it() {
     assert_eq!(step["status"], "failed", "the flow leaves reading only: {step:#}");
     let step = run(json!({"files": [{"at": "/results", "access": "write"}]}), write).await;
     assert_eq!(step["status"], "succeeded", "{step:#}");
+}
+
+#[tokio::test]
+async fn a_pipe_is_refused_and_holds_nobody_up() {
+    let host = granted().await;
+    let pipe = host.folder().join("in/pipe");
+    rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    symlink("pipe", host.folder().join("in/link")).unwrap();
+    for path in ["/in/pipe", "/in/link"] {
+        assert_eq!(uses(&host, "read", path).await["error"]["code"], "unsupported", "{path}");
+    }
+    assert_eq!(uses(&host, "read", "/in/a.txt").await["output"], "a");
 }

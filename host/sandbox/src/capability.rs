@@ -8,6 +8,7 @@ pub(crate) mod database;
 mod email;
 pub(crate) mod http;
 mod ledger;
+mod room;
 mod secrets;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -22,6 +23,7 @@ use tokio::runtime::Handle;
 
 use database::Transactions;
 pub(crate) use ledger::{Ledger, Spent, Usage};
+pub(crate) use room::{FREE_BYTES, Held, Room};
 
 use crate::{
     access::Access,
@@ -34,6 +36,10 @@ use crate::{
 /// What all cells share to reach outside.
 pub(crate) struct Services {
     pub(crate) connector: Connector,
+    /// Of what all cells send.
+    pub(crate) outgoing: Room,
+    /// Of what all cells receive; the connector's too.
+    pub(crate) incoming: Room,
     pub(crate) vault: Vault,
     /// None where nothing is run.
     pub(crate) databases: Option<Databases>,

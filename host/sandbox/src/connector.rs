@@ -46,7 +46,11 @@ pub use self::{
 };
 pub(crate) use stepcell_core::grant::Target;
 
-use crate::{access::Access, capability::Ledger, vault::Swap};
+use crate::{
+    access::Access,
+    capability::{Held, Ledger, Room},
+    vault::Swap,
+};
 
 /// How far the connector goes, for the whole host: `network:` of the config. Each execution has its own limits
 /// beside it.
@@ -100,6 +104,8 @@ pub(crate) struct Request {
     pub(crate) response_bytes_max: u64,
     /// Counts each hop before it is connected to.
     pub(crate) ledger: Arc<Ledger>,
+    /// The room of the body.
+    pub(crate) held: Arc<Held>,
 }
 
 /// Shorter times for parts of the exchange, where the request has some.
@@ -121,6 +127,8 @@ pub(crate) struct Response {
     pub(crate) trailers: HeaderMap,
     /// What answered, after redirects.
     pub(crate) url: String,
+    /// The room of the body.
+    pub(crate) held: Held,
 }
 
 /// Cheap to clone. One for the whole host, so that the bounds hold for all steps together.
@@ -134,12 +142,14 @@ struct Shared {
     dialer: Dialer,
     pool: Arc<Pool>,
     turns: Semaphore,
+    incoming: Room,
     body_bytes_max: usize,
 }
 
 impl Connector {
-    /// `runtime` does the network's work, wherever [`Self::send`] is awaited: cells run on threads of their own.
-    pub(crate) fn new(options: Options, runtime: Handle) -> Self {
+    /// `incoming` is for the bodies of all responses. `runtime` does the network's work, wherever [`Self::send`] is
+    /// awaited: cells run on threads of their own.
+    pub(crate) fn new(options: Options, incoming: Room, runtime: Handle) -> Self {
         let pool = Pool::new(runtime.clone());
         let dialer = Dialer {
             tls: tls::Tls::new(options.extra_roots),
@@ -150,6 +160,7 @@ impl Connector {
             dialer,
             pool,
             turns: Semaphore::new(options.concurrency_max),
+            incoming,
             body_bytes_max: options.body_bytes_max,
         };
         Self { shared: Arc::new(shared), runtime }

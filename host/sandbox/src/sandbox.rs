@@ -14,7 +14,7 @@ use crate::{
     Grant, Options,
     access::{Access, GrantSource},
     cache::Cache,
-    capability::{Caller, Services, Usage},
+    capability::{Caller, Room, Services, Usage},
     cells::{Cells, Job},
     compile::Compilers,
     connector::Connector,
@@ -87,8 +87,11 @@ impl Shared {
             tracing::warn!(%error, "the cache can not be pruned");
         }
         let runtime = tokio::runtime::Handle::current();
+        let incoming = Room::default();
         let services = Services {
-            connector: Connector::new(options.connector, runtime.clone()),
+            connector: Connector::new(options.connector, incoming.clone(), runtime.clone()),
+            outgoing: Room::default(),
+            incoming,
             vault: Vault::new(options.host_key, options.secrets),
             databases: options.databases,
             mailer: options.email.map(|config| Arc::new(Mailer::new(config))),

@@ -152,6 +152,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<CellState>) -> wasmtime::Result<
     cli::terminal_stdout::add_to_linker::<CellState, WasiCli>(linker, empty_cli)?;
     cli::terminal_stderr::add_to_linker::<CellState, WasiCli>(linker, empty_cli)?;
     filesystem::types::add_to_linker::<CellState, WasiFilesystem>(linker, granted_files)?;
+    files::refuse_special(linker)?;
     filesystem::preopens::add_to_linker::<CellState, WasiFilesystem>(linker, granted_files)?;
     add_sockets(linker)
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stepcell_core::{self as core, Digest, Fault, grant::BlobAccess};
-use stepcell_engine::runner::Blobs;
+use stepcell_engine::{MAX_BLOB_BYTES, runner::Blobs};
+use tokio::time::timeout_at;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Session, allow::Refusal};
@@ -51,6 +52,11 @@ impl Host for Session {
         if len > most {
             return Err(too_large(len, most, "limits.request"));
         }
+        let Some(_held) = self.services.outgoing.take(bytes.len()) else {
+            return Err(Failure::Unavailable(
+                "steps put as much already as the host holds at a time".to_owned(),
+            ));
+        };
         self.count_request(len).map_err(|spent| Failure::Limit(spent.to_string()))?;
         let putting = async move { blobs.put(Bytes::from(bytes)).await };
         self.in_store(putting).await.map(|digest| digest.to_string())
@@ -63,6 +69,14 @@ impl Host for Session {
             return Err(Failure::Invalid(format!("`{shown}` is no id of a blob")));
         };
         self.count_request(0).map_err(|spent| Failure::Limit(spent.to_string()))?;
+        // How large it is, is known when it is there.
+        let most = usize::try_from(self.limits.response.value).unwrap_or(usize::MAX).min(MAX_BLOB_BYTES);
+        let room = self.services.incoming.wait(most);
+        let Ok(_held) = timeout_at(self.deadline.into(), room).await else {
+            return Err(Failure::Unavailable(
+                "steps receive as much already as the host holds at a time".to_owned(),
+            ));
+        };
         let getting = async move { blobs.get(digest).await };
         let Some(bytes) = self.in_store(getting).await? else {
             return Err(Failure::Missing(format!("there is no blob `{shown}`")));

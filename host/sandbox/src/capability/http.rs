@@ -9,10 +9,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use stepcell_core::grant::METHODS;
 
-use super::Session;
+use super::{Held, Session};
 use crate::{
     bindings::stepcell::http::http::{Failure, Header, Host, Request, Response},
-    connector::{self, Error, Target},
+    connector::{self, Error, Phase, Target},
 };
 
 /// Headers that may be given at all. The connector takes fewer; this keeps the list from being copied.
@@ -50,9 +50,11 @@ impl Session {
             Some(ms) => self.deadline.min(Instant::now() + Duration::from_millis(ms.into())),
             None => self.deadline,
         };
+        let body = request.body.unwrap_or_default();
         Ok(connector::Request {
             headers,
-            body: Bytes::from(request.body.unwrap_or_default()),
+            held: self.room_for(&target, body.len())?,
+            body: Bytes::from(body),
             deadline: deadline.into(),
             redirects: request.redirects,
             ..self.request(method, target)
@@ -74,7 +76,17 @@ impl Session {
             request_bytes_max: self.limits.request.value,
             response_bytes_max: self.limits.response.value,
             ledger: Arc::clone(&self.ledger),
+            held: Arc::default(),
         }
+    }
+
+    /// The cell has it in its own memory too, and can ask again.
+    fn room_for(&self, target: &Target, bytes: usize) -> Result<Arc<Held>, Error> {
+        self.services.outgoing.take(bytes).map(Arc::new).ok_or_else(|| Error::Unavailable {
+            peer: target.peer(),
+            phase: Phase::Queueing,
+            reason: "steps send as much already as the host holds at a time".to_owned(),
+        })
     }
 
     /// Keeps refusals for the run's log, with the lines that would allow it; the cell hears only why.

@@ -72,7 +72,9 @@ impl Services {
     pub(crate) fn bare() -> Self {
         let runtime = Handle::current();
         Self {
-            connector: Connector::new(connector::Options::default(), runtime.clone()),
+            connector: Connector::new(connector::Options::default(), Room::default(), runtime.clone()),
+            outgoing: Room::default(),
+            incoming: Room::default(),
             vault: Vault::new([7; 32], BTreeMap::new()),
             databases: None,
             mailer: None,

@@ -5,7 +5,7 @@
 //! is all that leaves, and it hands every request to the connector. A request is under way while the cell goes on,
 //! and a response is there as a whole before the cell sees its head, so that its limits and masks hold for all of it.
 
-mod held;
+mod unread;
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use wasmtime_wasi_http::{
     p2::bindings::{LinkOptions, http as bindings},
 };
 
-use self::held::{Held, HeldBody};
-use super::{Ledger, Session, http::finish_headers};
+use self::unread::{Unread, UnreadBytes};
+use super::{FREE_BYTES, Held, Ledger, Room, Session, http::finish_headers};
 use crate::{
     access::Access,
     cell::CellState,
@@ -31,7 +31,7 @@ use crate::{
 /// Requests of one cell at a time; more wait for their turn. Bounds the bodies that the host holds for one cell.
 const CONCURRENCY_MAX: usize = 8;
 /// Bytes of responses that one cell has asked for and not read yet. Bounds the host's memory.
-const HELD_BYTES_MAX: usize = 64 << 20;
+const UNREAD_BYTES_MAX: usize = 64 << 20;
 /// Bytes of one write to a request's body. Bounds what is on its way to the host beside the body itself.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of one set of headers, as the host holds them. Protects the host's memory: a cell can have many.
@@ -43,12 +43,12 @@ type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Code>
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     turns: Arc<Semaphore>,
-    held: Held,
+    unread: UnreadBytes,
 }
 
 impl Default for Outgoing {
     fn default() -> Self {
-        Self { turns: Arc::new(Semaphore::new(CONCURRENCY_MAX)), held: Held::new(HELD_BYTES_MAX) }
+        Self { turns: Arc::new(Semaphore::new(CONCURRENCY_MAX)), unread: UnreadBytes::new(UNREAD_BYTES_MAX) }
     }
 }
 
@@ -111,6 +111,7 @@ impl Session {
         Exchange {
             request: connector::Request { timeouts, ..self.request(method, target) },
             connector: self.services.connector.clone(),
+            room: self.services.outgoing.clone(),
             access: Arc::clone(&self.access),
             outgoing,
         }
@@ -121,6 +122,7 @@ impl Session {
 struct Exchange {
     request: connector::Request,
     connector: Connector,
+    room: Room,
     access: Arc<Access>,
     outgoing: Arc<Outgoing>,
 }
@@ -134,7 +136,7 @@ impl Exchange {
         // Read in any case: a stream that is closed under the cell would hide the reason from it.
         let received = self.receive(body).await;
         checked.and(received)?;
-        let Self { request, connector, access, outgoing } = self;
+        let Self { request, connector, access, outgoing, .. } = self;
         let response = connector.send(request, access).await.map_err(|error| code(error, &ledger))?;
         outgoing.hand_over(response)
     }
@@ -153,20 +155,21 @@ impl Exchange {
     /// Takes the body from the cell; what is past the limit is not kept.
     async fn receive(&mut self, body: WasiBody) -> Result<(), Code> {
         let (deadline, max) = (self.request.deadline, self.request.request_bytes_max);
-        let received = timeout_at(deadline, collect(body, max)).await;
-        let (data, trailers) = received.map_err(|_| Code::ConnectionWriteTimeout).flatten()?;
+        let received = timeout_at(deadline, collect(body, max, &self.room)).await;
+        let (data, trailers, held) = received.map_err(|_| Code::ConnectionWriteTimeout).flatten()?;
         self.request.body = data;
         self.request.trailers = trailers;
+        self.request.held = Arc::new(held);
         Ok(())
     }
 }
 
 impl Outgoing {
     fn hand_over(&self, response: connector::Response) -> Sent {
-        let connector::Response { status, headers, body, trailers, .. } = response;
-        let Some(body) = HeldBody::new(&self.held, Bytes::from(body), trailers) else {
+        let connector::Response { status, headers, body, trailers, held, .. } = response;
+        let Some(body) = Unread::new(&self.unread, Bytes::from(body), trailers, held) else {
             let reason =
-                format!("the step has more than {HELD_BYTES_MAX} bytes of responses that it has not read");
+                format!("the step has more than {UNREAD_BYTES_MAX} bytes of responses that it has not read");
             return Err(Code::InternalError(Some(reason)));
         };
         let body = body.map_err(|never| match never {}).boxed_unsync();
@@ -177,14 +180,17 @@ impl Outgoing {
     }
 }
 
-async fn collect(mut body: WasiBody, max: u64) -> Result<(Bytes, HeaderMap), Code> {
+async fn collect(mut body: WasiBody, max: u64, room: &Room) -> Result<(Bytes, HeaderMap, Held), Code> {
     let mut data = BytesMut::new();
-    let mut trailers = HeaderMap::new();
+    let (mut trailers, mut held) = (HeaderMap::new(), Held::default());
     let mut length = 0_u64;
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
             Ok(part) => {
                 length += part.len() as u64;
+                if length > FREE_BYTES as u64 && !held.is_some() {
+                    held = room.wait(usize::try_from(max).unwrap_or(usize::MAX)).await;
+                }
                 if length <= max {
                     data.extend_from_slice(&part);
                 }
@@ -194,7 +200,10 @@ async fn collect(mut body: WasiBody, max: u64) -> Result<(Bytes, HeaderMap), Cod
     }
     match length > max {
         true => Err(Code::HttpRequestBodySize(Some(length))),
-        false => Ok((data.freeze(), trailers)),
+        false => {
+            held.shrink(data.len());
+            Ok((data.freeze(), trailers, held))
+        }
     }
 }
 

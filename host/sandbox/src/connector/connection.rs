@@ -18,7 +18,7 @@ use tokio::{
 use stepcell_core::grant::{Host, Scheme};
 
 use super::{Target, body::Whole, within};
-use crate::capability::Spent;
+use crate::capability::{FREE_BYTES, Held, Room, Spent};
 
 /// Headers of a response. Protects the host's memory.
 const MAX_HEADERS: usize = 128;
@@ -79,6 +79,16 @@ pub(super) struct Reading<'a> {
     pub(super) pause: Option<Duration>,
     /// Called for each part before it is kept.
     pub(super) count: &'a (dyn Fn(u64) -> Result<(), Spent> + Sync),
+    /// Waited for before more than a little is kept; the peer waits then, too.
+    pub(super) room: &'a Room,
+}
+
+/// A whole response.
+pub(super) struct Received {
+    pub(super) head: response::Parts,
+    pub(super) body: Vec<u8>,
+    pub(super) trailers: HeaderMap,
+    pub(super) held: Held,
 }
 
 impl Broken {
@@ -132,15 +142,17 @@ impl Connection {
         &mut self,
         response: Response<Incoming>,
         reading: &Reading<'_>,
-    ) -> Result<(response::Parts, Vec<u8>, HeaderMap), Broken> {
+    ) -> Result<Received, Broken> {
         let (head, mut body) = response.into_parts();
-        let expected = body.size_hint().exact().unwrap_or(0);
+        let announced = body.size_hint().exact();
+        let expected = announced.unwrap_or(0);
         let max = reading.max;
         if expected > max as u64 {
             return Err(Broken::BodyTooLarge);
         }
-        let mut whole = Vec::with_capacity(usize::try_from(expected).unwrap_or(max).min(MAX_RESERVED_BYTES));
-        let mut trailers = HeaderMap::new();
+        let kept = usize::try_from(expected).unwrap_or(max);
+        let mut whole = Vec::with_capacity(kept.min(MAX_RESERVED_BYTES));
+        let (mut trailers, mut held) = (HeaderMap::new(), Held::default());
         loop {
             let frame = self.drive(poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)));
             let Some(frame) = within(reading.pause, frame).await.map_err(Broken::TooSlow)? else { break };
@@ -150,12 +162,16 @@ impl Connection {
                     if whole.len() + data.len() > max {
                         return Err(Broken::BodyTooLarge);
                     }
+                    if whole.len() + data.len() > FREE_BYTES && !held.is_some() {
+                        held = reading.room.wait(announced.map_or(max, |_| kept)).await;
+                    }
                     whole.extend_from_slice(&data);
                 }
                 Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
             }
         }
-        Ok((head, whole, trailers))
+        held.shrink(whole.len());
+        Ok(Received { head, body: whole, trailers, held })
     }
 
     /// Runs the connection for as long as `work` needs it.

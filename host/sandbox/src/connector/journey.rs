@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Bound, Error, Phase, Request, Response, Shared, Whole,
     admit::{self, Admitted},
-    connection::{Broken, Connection, Key, Reading},
+    connection::{Broken, Connection, Key, Reading, Received},
     dial::{Call, Count},
     error::reason,
     mask::Mask,
@@ -146,13 +146,14 @@ impl<'a> Journey<'a> {
             max: self.bytes_max(request.response_bytes_max),
             pause: request.timeouts.between_bytes,
             count: &|bytes| request.ledger.count_received(bytes),
+            room: &self.shared.incoming,
         };
-        let (head, body, trailers) = connection.read(response, &reading).await?;
+        let Received { head, body, trailers, held } = connection.read(response, &reading).await?;
         if connection.ready().await {
             self.shared.pool.put(connection);
         }
         let url = request.target.url().as_str().to_owned();
-        Ok(Response { status: head.status, headers: head.headers, body, trailers, url })
+        Ok(Response { status: head.status, headers: head.headers, body, trailers, url, held })
     }
 
     fn check_size(&self, request: &Request, dressed: &Dressed<'_>) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use tokio::runtime::Handle;
 use super::*;
 use crate::{
     Access, Grant, HttpRule,
-    capability::{Caller, Ledger, Services, ledger::MAX_DENIED},
+    capability::{Caller, Ledger, Room, Services, ledger::MAX_DENIED},
     connector::{
         Connector, Options,
         refused::REFUSED,
@@ -18,7 +18,7 @@ fn access(rules: &[&str]) -> Session {
     let http = rules.iter().map(|rule| HttpRule::parse(rule).unwrap()).collect();
     let grant = Grant { http: Some(http), ..Grant::default() };
     let access = Access::new("my_step".into(), Arc::new(grant));
-    let connector = Connector::new(Options::default(), Handle::current());
+    let connector = Connector::new(Options::default(), Room::default(), Handle::current());
     let services = Services { connector, ..Services::bare() };
     let limits = Effective::new(&Limits::default(), None, &LimitsRequest::default());
     let deadline = Instant::now() + PATIENCE;

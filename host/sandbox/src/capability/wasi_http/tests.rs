@@ -30,7 +30,7 @@ fn session(grant: Value, names: Option<&Arc<Names>>, limits: Limits) -> Session 
     if let Some(names) = names {
         options.resolver = names.clone();
     }
-    let connector = Connector::new(options, Handle::current());
+    let connector = Connector::new(options, Room::default(), Handle::current());
     let services = Services { connector, ..Services::bare() };
     Given { operator: grant, limits, services, ..Given::default() }.session()
 }
@@ -186,7 +186,7 @@ async fn bodies_have_their_limits() {
 
 #[tokio::test]
 async fn responses_that_nobody_reads_have_a_limit() {
-    let server = Server::start(|_| text(&"x".repeat(HELD_BYTES_MAX / 8))).await;
+    let server = Server::start(|_| text(&"x".repeat(UNREAD_BYTES_MAX / 8))).await;
     let mut session = to(&server);
     let mut unread = Vec::new();
     for _ in 0..8 {
@@ -337,7 +337,7 @@ fn a_body_that_the_cell_breaks_off_is_not_sent() {
         Err(Code::HttpProtocolError),
     ]));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    assert!(runtime.block_on(collect(broken, 10)).is_ok());
-    let result = runtime.block_on(collect(failing.boxed_unsync(), 10));
+    assert!(runtime.block_on(collect(broken, 10, &Room::default())).is_ok());
+    let result = runtime.block_on(collect(failing.boxed_unsync(), 10, &Room::default()));
     assert!(matches!(result, Err(Code::HttpProtocolError)));
 }

@@ -4,6 +4,7 @@ use http::StatusCode;
 use proptest::prelude::*;
 
 use super::*;
+use crate::capability::Held;
 use crate::connector::{Bound, Phase, encode::BodyForm, tests::support::swap};
 
 fn response(body: &[u8]) -> Response {
@@ -13,6 +14,7 @@ fn response(body: &[u8]) -> Response {
         body: body.to_vec(),
         trailers: HeaderMap::new(),
         url: "https://api.example/".to_owned(),
+        held: Held::default(),
     }
 }
 

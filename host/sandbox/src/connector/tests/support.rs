@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 use super::super::{Connector, Error, Options, Request, Resolve, Response, Target, Timeouts, connection::Io};
 use crate::{
     Access, Grant, HttpRule,
-    capability::{Ledger, Usage},
+    capability::{Ledger, Room, Usage},
     vault::Swap,
 };
 
@@ -196,7 +196,7 @@ impl Out {
     /// Each rule widened to `networks`.
     pub(crate) fn with(options: Options, rules: &[&str], networks: &[&str]) -> Self {
         Self {
-            connector: Connector::new(options, Handle::current()),
+            connector: Connector::new(options, Room::default(), Handle::current()),
             grant: Arc::new(grant(rules, networks)),
             narrowings: Vec::new(),
         }
@@ -262,6 +262,7 @@ pub(crate) fn request(method: Method, target: Target) -> Request {
         request_bytes_max: 16 << 20,
         response_bytes_max: 16 << 20,
         ledger: ledger(100, Budget::default()),
+        held: Arc::default(),
     }
 }
 

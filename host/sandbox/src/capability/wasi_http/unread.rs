@@ -14,41 +14,43 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::connector::Whole;
+use crate::{capability::Held, connector::Whole};
 
 /// How many bytes lie there.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
+pub(super) struct UnreadBytes {
     bytes: Arc<AtomicUsize>,
     max: usize,
 }
 
-impl Held {
+impl UnreadBytes {
     pub(super) fn new(max: usize) -> Self {
         Self { bytes: Arc::default(), max }
     }
 }
 
-/// Counts as held from its making until it is dropped.
-pub(super) struct HeldBody {
+/// Counts from its making until it is dropped.
+pub(super) struct Unread {
     body: Whole,
     length: usize,
-    held: Arc<AtomicUsize>,
+    unread: Arc<AtomicUsize>,
+    _held: Held,
 }
 
-impl HeldBody {
+impl Unread {
     /// `None` where it would be too much together.
-    pub(super) fn new(held: &Held, data: Bytes, trailers: HeaderMap) -> Option<Self> {
+    pub(super) fn new(unread: &UnreadBytes, data: Bytes, trailers: HeaderMap, held: Held) -> Option<Self> {
         let length = data.len();
-        if held.bytes.fetch_add(length, Relaxed).saturating_add(length) > held.max {
-            held.bytes.fetch_sub(length, Relaxed);
+        if unread.bytes.fetch_add(length, Relaxed).saturating_add(length) > unread.max {
+            unread.bytes.fetch_sub(length, Relaxed);
             return None;
         }
-        Some(Self { body: Whole::new(data, trailers), length, held: Arc::clone(&held.bytes) })
+        let body = Whole::new(data, trailers);
+        Some(Self { body, length, unread: Arc::clone(&unread.bytes), _held: held })
     }
 }
 
-impl Body for HeldBody {
+impl Body for Unread {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -68,9 +70,9 @@ impl Body for HeldBody {
     }
 }
 
-impl Drop for HeldBody {
+impl Drop for Unread {
     fn drop(&mut self) {
-        self.held.fetch_sub(self.length, Relaxed);
+        self.unread.fetch_sub(self.length, Relaxed);
     }
 }
 
@@ -80,14 +82,15 @@ mod tests {
 
     #[test]
     fn what_was_dropped_makes_room() {
-        let held = Held::new(10);
-        let body = |length| HeldBody::new(&held, Bytes::from(vec![0; length]), HeaderMap::new());
+        let unread = UnreadBytes::new(10);
+        let body =
+            |length| Unread::new(&unread, Bytes::from(vec![0; length]), HeaderMap::new(), Held::default());
         let first = body(6).unwrap();
         assert!(body(5).is_none());
         let second = body(4).unwrap();
         drop(first);
         assert!(body(6).is_some());
         drop(second);
-        assert_eq!(held.bytes.load(Relaxed), 0);
+        assert_eq!(unread.bytes.load(Relaxed), 0);
     }
 }
