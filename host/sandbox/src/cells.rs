@@ -185,7 +185,7 @@ impl Cells {
             tokio::task::yield_now().await;
         }
         let task = self.lanes.visit(Arc::clone(turn), execution);
-        if !task.is_finished() {
+        if !task.is_finished() && !turn.visits() {
             plugin.brevity().disappointed();
         }
         task

@@ -16,6 +16,7 @@ mod redirect;
 mod replace;
 mod resolve;
 mod secrets;
+mod selfwake;
 mod tls;
 
 #[cfg(test)]

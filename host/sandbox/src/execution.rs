@@ -92,7 +92,7 @@ impl Execution {
             let call = pin!(call(&self.plugin, &self.entry, &mut store));
             drive(call, &turn).await
         };
-        self.plugin.brevity().took(started.elapsed());
+        let guest = started.elapsed().saturating_sub(host);
         let result = match raw {
             Ok(raw) => {
                 let refused = store.data().limiter.refused();
@@ -108,6 +108,7 @@ impl Execution {
             }
         };
         let left = store.get_fuel().unwrap_or_default();
+        self.plugin.brevity().took(guest, fuel.saturating_sub(left));
         let state = store.data_mut();
         state.session.end();
         let (log, log_dropped_bytes) = state.wasi.take_log();

@@ -5,7 +5,9 @@
 //! never waits behind loops, and no number of loops starves the API.
 //!
 //! One that is expected to be over sooner than another thread is woken starts on its caller's thread, as a
-//! guest there: after a tick it moves to the express lane.
+//! guest there: after a tick it moves to the express lane. Where it waits in a host call it goes on upon the thread
+//! that brings the answer, which is one of the callers' as well: a call that leaves the host then wakes no thread but
+//! the one that its answer comes to.
 //!
 //! A thread runs a cell until it ends, waits in a host call or gives way at a tick of the engine's epoch.
 
@@ -25,6 +27,7 @@ use std::{
 };
 
 use async_task::{FallibleTask, Runnable};
+use tokio::runtime::Handle;
 use wasmtime::Engine;
 
 use crate::cell::{Stop, StopReason};
@@ -51,30 +54,32 @@ struct Inner {
     express: Queue,
     long: Queue,
     ticker: Ticker,
+    /// The callers' threads.
+    runtime: Handle,
 }
 
 impl Lanes {
     /// Starts the threads; `runtime` is where host calls find their timers and sockets.
-    pub(crate) fn start(engine: &Engine, runtime: &tokio::runtime::Handle) -> io::Result<Self> {
+    pub(crate) fn start(engine: &Engine, runtime: &Handle) -> io::Result<Self> {
         let inner = Arc::new(Inner {
             express: Queue::default(),
             long: Queue::default(),
             ticker: Ticker::start(engine.clone())?,
+            runtime: runtime.clone(),
         });
         let lanes = Self(inner);
         let threads = thread::available_parallelism().map_or(2, usize::from);
         for index in 0..threads {
-            lanes.start_thread(format!("cell-express-{index}"), runtime, Lane::Express)?;
-            lanes.start_thread(format!("cell-long-{index}"), runtime, Lane::Long)?;
+            lanes.start_thread(format!("cell-express-{index}"), Lane::Express)?;
+            lanes.start_thread(format!("cell-long-{index}"), Lane::Long)?;
         }
         Ok(lanes)
     }
 
-    fn start_thread(&self, name: String, runtime: &tokio::runtime::Handle, lane: Lane) -> io::Result<()> {
+    fn start_thread(&self, name: String, lane: Lane) -> io::Result<()> {
         let inner = Arc::clone(&self.0);
-        let runtime = runtime.clone();
         thread::Builder::new().name(name).spawn(move || {
-            let _entered = runtime.enter();
+            let _entered = inner.runtime.enter();
             match lane {
                 Lane::Express => inner.work(&inner.express),
                 Lane::Long => {
@@ -110,8 +115,8 @@ impl Lanes {
         task.fallible()
     }
 
-    /// Runs a future on this thread until it ends, waits, or the ticks send it to the express lane: the thread
-    /// is taken for two milliseconds at most, and for as long as it takes to make a cell.
+    /// Runs a future on this thread until it ends, waits, or the ticks send it to the express lane: this thread and
+    /// those that it goes on upon are taken for two milliseconds at most, and for as long as it takes to make a cell.
     pub(crate) fn visit<F>(&self, turn: Arc<Turn>, future: F) -> FallibleTask<F::Output, Arc<Turn>>
     where
         F: Future + Send + 'static,
@@ -159,6 +164,11 @@ enum Lane {
 impl Inner {
     fn schedule(runnable: Runnable<Arc<Turn>>) {
         let turn = Arc::clone(runnable.metadata());
+        if turn.visits() && !turn.lanes.express.is_closed() {
+            let inner = Arc::clone(&turn.lanes);
+            drop(turn.lanes.runtime.spawn(async move { inner.run(runnable) }));
+            return;
+        }
         let queue = if turn.is_long() { &turn.lanes.long } else { &turn.lanes.express };
         queue.push(runnable);
     }
@@ -198,9 +208,14 @@ pub(crate) enum Tick {
 }
 
 impl Turn {
+    /// Whether it is on its callers' threads, or waits for what will wake it there.
+    pub(crate) fn visits(&self) -> bool {
+        self.visits.load(Relaxed)
+    }
+
     /// Called from within the guest, so by one thread at a time.
     pub(crate) fn tick(&self) -> Tick {
-        if self.visits.load(Relaxed) {
+        if self.visits() {
             return self.tick_of_visit();
         }
         let ticks = self.ticks.fetch_add(1, Relaxed) + 1;

@@ -17,7 +17,7 @@ use tokio::{
 
 use stepcell_core::grant::{Host, Scheme};
 
-use super::{Target, body::Whole, within};
+use super::{Target, body::Whole, selfwake::quietly, within};
 use crate::capability::{FREE_BYTES, Held, Room, Spent};
 
 /// Headers of a response. Protects the host's memory.
@@ -117,7 +117,7 @@ impl Connection {
 
     /// Whether a request may go out now. Notices that the peer has closed an idle connection.
     pub(super) async fn ready(&mut self) -> bool {
-        poll_fn(|cx| {
+        quietly(|cx| {
             self.turn(cx);
             let ready = !self.ended && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())));
             Poll::Ready(ready)
@@ -177,12 +177,12 @@ impl Connection {
     /// Runs the connection for as long as `work` needs it.
     async fn drive<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
-        poll_fn(|cx| {
+        quietly(|cx| {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(done);
             }
             self.turn(cx);
-            // Most often the driver has just brought what `work` waits for; its wake-up would be a detour.
+            // Most often the driver has just brought what `work` waits for.
             work.as_mut().poll(cx)
         })
         .await

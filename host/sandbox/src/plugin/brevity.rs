@@ -5,12 +5,15 @@ use std::{
     time::Duration,
 };
 
-/// An execution below it costs about as much as waking another thread for it on a machine that has gone idle.
-const BRIEF: Duration = Duration::from_micros(100);
+/// Work below it costs about as much as waking another thread for it on a machine that has gone idle. In fuel, since
+/// on a busy machine the clock makes everything long.
+const BRIEF_FUEL: u64 = 400_000;
+/// For what fuel does not count, such as filling memory.
+const BRIEF_TIME: Duration = Duration::from_millis(1);
 /// Points from which on the next execution is expected to be brief. Each brief one is a point: a plugin that is
 /// brief now and then has its long executions on its callers' threads too seldom to delay anybody.
 const ENOUGH: u32 = 16;
-/// What an execution that was not brief costs. On a busy machine brief ones look long at times.
+/// What an execution that was not brief costs.
 const FINE: u32 = 16;
 /// So that a plugin which changes its ways is noticed soon.
 const MOST: u32 = 64;
@@ -27,10 +30,11 @@ impl Brevity {
         self.points.load(Relaxed) >= ENOUGH
     }
 
-    /// An execution was over after this time.
-    pub(crate) fn took(&self, time: Duration) {
+    /// An execution was over after this time in the guest, and this much fuel.
+    pub(crate) fn took(&self, time: Duration, fuel: u64) {
         let points = self.points.load(Relaxed);
-        let points = if time < BRIEF { (points + 1).min(MOST) } else { points.saturating_sub(FINE) };
+        let is_brief = time < BRIEF_TIME && fuel < BRIEF_FUEL;
+        let points = if is_brief { (points + 1).min(MOST) } else { points.saturating_sub(FINE) };
         self.points.store(points, Relaxed);
     }
 
@@ -46,7 +50,7 @@ mod tests {
 
     fn after(brief: u32) -> Brevity {
         let brevity = Brevity::default();
-        (0..brief).for_each(|_| brevity.took(BRIEF / 2));
+        (0..brief).for_each(|_| brevity.took(BRIEF_TIME / 2, 0));
         brevity
     }
 
@@ -60,9 +64,9 @@ mod tests {
     #[test]
     fn a_few_long_executions_are_forgiven() {
         let brevity = after(1_000);
-        brevity.took(BRIEF);
+        brevity.took(BRIEF_TIME, 0);
         assert!(brevity.expected());
-        (0..MOST / FINE).for_each(|_| brevity.took(BRIEF));
+        (0..MOST / FINE).for_each(|_| brevity.took(Duration::ZERO, BRIEF_FUEL));
         assert!(!brevity.expected());
     }
 
@@ -71,7 +75,7 @@ mod tests {
         let brevity = after(1_000);
         brevity.disappointed();
         assert!(!brevity.expected());
-        brevity.took(BRIEF / 2);
+        brevity.took(BRIEF_TIME / 2, 0);
         assert!(!brevity.expected());
     }
 }
