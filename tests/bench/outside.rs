@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use stepcell_core::{
     grant::{Grant, Level},
 };
 use stepcell_database::{Databases, Named};
+use stepcell_engine::Prepared;
 use stepcell_sandbox::Options;
 use stepcell_tests::{Peer, Postgres};
 use tempfile::TempDir;
@@ -54,6 +55,12 @@ struct Times {
     plain: Vec<Duration>,
     cell: Vec<Duration>,
     run: Vec<Duration>,
+}
+
+/// What does it by us.
+struct Ours {
+    work: Work,
+    plan: Arc<Prepared>,
 }
 
 pub(crate) async fn measure() -> Result<Vec<Figure>> {
@@ -105,53 +112,59 @@ impl Outside {
         Ok(Self { bed, peer, postgres, http_client, postgres_client, sqlite, _data: data })
     }
 
+    /// Calls of all kinds, one after the other: a client that calls its peer over and over finds both on one warm
+    /// core, which is nothing that a host with more to do ever sees.
     async fn round(&self, [http, postgres, sqlite]: &mut [Times; 3]) -> Result<()> {
         let url = format!("{}/ok", self.peer.url());
-        for _ in 0..CALLS_PER_ROUND {
-            let started = Instant::now();
-            let body = self.http_client.get(&url).send().await?.error_for_status()?.bytes().await?;
-            // A step gives the body as JSON.
-            serde_json::from_slice::<Value>(&body)?;
-            http.plain.push(started.elapsed());
-        }
-        self.ours("http_request", &json!({ "url": url }), http).await?;
-
+        let fetching = self.ours("http_request", &json!({ "url": url }))?;
+        let config = json!({ "database": "shop", "query": POSTGRES_QUERY, "params": [7] });
+        let querying = self.ours("database_query", &config)?;
+        let looking_up = self.ours("database_query", &json!({ "query": SQLITE_QUERY, "params": [7] }))?;
         let statement = self.postgres_client.prepare(POSTGRES_QUERY).await?;
         for _ in 0..CALLS_PER_ROUND {
-            let started = Instant::now();
-            let row = self.postgres_client.query_one(&statement, &[&7_i32]).await?;
-            ensure!(row.try_get::<_, i32>("total")? == 250, "another order came back");
-            postgres.plain.push(started.elapsed());
-        }
-        let config = json!({ "database": "shop", "query": POSTGRES_QUERY, "params": [7] });
-        self.ours("database_query", &config, postgres).await?;
-
-        self.bare_sqlite(&mut sqlite.plain)?;
-        let config = json!({ "query": SQLITE_QUERY, "params": [7] });
-        self.ours("database_query", &config, sqlite).await
-    }
-
-    fn bare_sqlite(&self, times: &mut Vec<Duration>) -> Result<()> {
-        let connection = self.sqlite.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..CALLS_PER_ROUND {
-            let started = Instant::now();
-            let mut statement = connection.prepare_cached(SQLITE_QUERY)?;
-            let total: i64 = statement.query_row([7], |row| row.get("total"))?;
-            ensure!(total == 250, "another order came back");
-            times.push(started.elapsed());
+            http.plain.push(self.plain_http(&url).await?);
+            self.call(&fetching, http).await?;
+            postgres.plain.push(self.plain_postgres(&statement).await?);
+            self.call(&querying, postgres).await?;
+            sqlite.plain.push(self.plain_sqlite()?);
+            self.call(&looking_up, sqlite).await?;
         }
         Ok(())
     }
 
-    /// The same by a cell, and by a run of one step.
-    async fn ours(&self, kind: &str, config: &Value, times: &mut Times) -> Result<()> {
-        let input = Json::from(json!({}));
-        let work: Work = self.bed.work(kind, config, &input)?;
-        times.cell.extend(self.bed.cells(&work, CALLS_PER_ROUND).await?);
-        let plan = self.bed.plan(&json!({
-            "name": "outside", "steps": [{ "id": "a", "type": kind, "config": config }],
-        }))?;
-        times.run.extend(self.bed.runs(&plan, &input, CALLS_PER_ROUND).await?);
+    async fn plain_http(&self, url: &str) -> Result<Duration> {
+        let started = Instant::now();
+        let body = self.http_client.get(url).send().await?.error_for_status()?.bytes().await?;
+        // A step gives the body as JSON.
+        serde_json::from_slice::<Value>(&body)?;
+        Ok(started.elapsed())
+    }
+
+    async fn plain_postgres(&self, statement: &tokio_postgres::Statement) -> Result<Duration> {
+        let started = Instant::now();
+        let row = self.postgres_client.query_one(statement, &[&7_i32]).await?;
+        ensure!(row.try_get::<_, i32>("total")? == 250, "another order came back");
+        Ok(started.elapsed())
+    }
+
+    fn plain_sqlite(&self) -> Result<Duration> {
+        let connection = self.sqlite.lock().unwrap_or_else(PoisonError::into_inner);
+        let started = Instant::now();
+        let mut statement = connection.prepare_cached(SQLITE_QUERY)?;
+        let total: i64 = statement.query_row([7], |row| row.get("total"))?;
+        ensure!(total == 250, "another order came back");
+        Ok(started.elapsed())
+    }
+
+    /// The same for a cell, and for a run of one step.
+    fn ours(&self, kind: &str, config: &Value) -> Result<Ours> {
+        let flow = json!({ "name": "outside", "steps": [{ "id": "a", "type": kind, "config": config }] });
+        Ok(Ours { work: self.bed.work(kind, config, &Json::from(json!({})))?, plan: self.bed.plan(&flow)? })
+    }
+
+    async fn call(&self, ours: &Ours, times: &mut Times) -> Result<()> {
+        times.cell.extend(self.bed.cells(&ours.work, 1).await?);
+        times.run.push(self.bed.run(&ours.plan, &Json::from(json!({}))).await?);
         Ok(())
     }
 
