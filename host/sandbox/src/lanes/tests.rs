@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn lanes() -> Lanes {
     let engine = Engine::new(&crate::machine::compile_config()).unwrap();
-    Lanes::start(&engine, &tokio::runtime::Handle::current()).unwrap()
+    Lanes::start(&engine, &Handle::current()).unwrap()
 }
 
 #[tokio::test]
@@ -185,4 +185,32 @@ async fn leftovers_are_dropped_and_do_not_hold_the_result_up() {
     });
     assert_eq!(result.await, Some(1));
     assert!(told.recv_timeout(PATIENCE).unwrap().unwrap().starts_with("cell-express"));
+}
+
+#[tokio::test]
+async fn a_visit_goes_on_among_its_callers_after_a_host_call() {
+    let lanes = lanes();
+    let visit = lanes.visit(lanes.turn(), async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        thread::current().id()
+    });
+    // This runtime has the one thread.
+    assert_eq!(visit.await, Some(thread::current().id()));
+}
+
+#[tokio::test]
+async fn a_visit_that_waits_can_be_stopped() {
+    let lanes = lanes();
+    let turn = lanes.turn();
+    let stopped = Arc::clone(&turn);
+    let visit = lanes.visit(
+        Arc::clone(&turn),
+        poll_fn(move |context| {
+            stopped.stop.waker.register(context.waker());
+            stopped.stop.reason().map_or(Poll::Pending, Poll::Ready)
+        }),
+    );
+    assert!(!visit.is_finished());
+    lanes.stop(&turn, StopReason::Cancelled);
+    assert_eq!(visit.await, Some(StopReason::Cancelled));
 }
