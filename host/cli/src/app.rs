@@ -51,7 +51,7 @@ async fn dispatch(global: &Global, command: Command) -> Result<(), Error> {
     }
 }
 
-/// Threads of this runtime never run guests: the sandbox has its own.
+/// Threads of this runtime never run guests: those that drive runs do, and the sandbox has its own.
 fn runtime() -> Result<Runtime, Error> {
     let runtime = Builder::new_multi_thread().thread_name("stepcell-io").enable_all().build();
     runtime.map_err(|error| Error::system("the threads can not be started", error))

@@ -3,7 +3,7 @@
 mod folders;
 mod options;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, thread::available_parallelism, time::Duration};
 
 use stepcell_api::Api;
 use stepcell_core::{Catalog, Digest, grant::Grant};
@@ -11,7 +11,7 @@ use stepcell_engine::{Engine, PluginInfo, PluginState, Plugins, StepRunner};
 use stepcell_sandbox::{GrantSource, Options, Sandbox};
 use stepcell_store::{MemoryStore, SharedStore};
 use stepcell_store_sled::{DataDir, SledStore};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::{
     args::Global,
@@ -21,8 +21,8 @@ use crate::{
     text,
 };
 
-/// Threads that drive runs. Two keep one run that computes from delaying all others.
-const DRIVER_THREADS: usize = 2;
+/// Threads that drive runs, however few cores there are. Two keep one run that computes from delaying all others.
+const DRIVER_THREADS_MIN: usize = 2;
 /// How long loading may take before the user is told what it waits for. A warm cache takes far less.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -96,14 +96,19 @@ pub(crate) struct Host {
     _drivers: Drivers,
 }
 
-/// The threads that drive runs. They are not those that answer HTTP: a flow whose templates compute for long
-/// delays other runs, and nobody who asks how the host is.
-struct Drivers(Option<Runtime>);
+/// The threads that drive runs and do the waiting of their steps. They are not those that answer HTTP: a flow whose
+/// templates compute for long delays other runs, and nobody who asks how the host is.
+struct Drivers {
+    handle: Handle,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
+}
 
 impl Drivers {
     fn start() -> Result<Self, Error> {
+        let threads = available_parallelism().map_or(DRIVER_THREADS_MIN, usize::from).max(DRIVER_THREADS_MIN);
         let runtime = Builder::new_multi_thread()
-            .worker_threads(DRIVER_THREADS)
+            .worker_threads(threads)
             .thread_name("driver")
             .enable_all()
             .build()
@@ -112,14 +117,30 @@ impl Drivers {
                 hint: None,
                 source: Some(error.into()),
             })?;
-        Ok(Self(Some(runtime)))
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+
+    /// The plugins of a host that runs steps. What steps wait for is brought by the threads that drive their runs, so
+    /// that none has to wake another for it.
+    async fn load(
+        &self,
+        config: &Config,
+        global: &Global,
+        host_key: [u8; 32],
+        watch: bool,
+    ) -> Result<PluginSet, Error> {
+        let (config, global) = (config.clone(), global.clone());
+        let loading =
+            async move { PluginSet::start(options::running(&config, &global, host_key, watch).await?).await };
+        let loaded = self.handle.spawn(loading).await;
+        loaded.map_err(|error| Error::system("starting the sandbox was cut short", error))?
     }
 }
 
 impl Drop for Drivers {
     fn drop(&mut self) {
         // A runtime may not be waited for on another's threads; what it drove has been stopped before.
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
@@ -128,8 +149,9 @@ impl Drop for Drivers {
 impl Host {
     /// For one command: runs end with the process.
     pub(crate) async fn in_memory(config: &Config, global: &Global) -> Result<Self, Error> {
-        let options = options::running(config, global, options::fresh_key(), false).await?;
-        Self::over(Arc::new(MemoryStore::new()), PluginSet::start(options).await?, config).await
+        let drivers = Drivers::start()?;
+        let plugins = drivers.load(config, global, options::fresh_key(), false).await?;
+        Self::over(Arc::new(MemoryStore::new()), plugins, config, drivers).await
     }
 
     /// For a server: the folders are watched, and runs are kept where the config says.
@@ -141,17 +163,20 @@ impl Host {
                 (Arc::new(store), host_key)
             }
         };
-        let options = options::running(config, global, host_key, true).await?;
-        Self::over(store, PluginSet::start(options).await?, config).await
+        let drivers = Drivers::start()?;
+        let plugins = drivers.load(config, global, host_key, true).await?;
+        Self::over(store, plugins, config, drivers).await
     }
 
-    async fn over(store: SharedStore, plugins: PluginSet, config: &Config) -> Result<Self, Error> {
-        let drivers = Drivers::start()?;
+    async fn over(
+        store: SharedStore,
+        plugins: PluginSet,
+        config: &Config,
+        drivers: Drivers,
+    ) -> Result<Self, Error> {
         let mut options = stepcell_engine::Options::new(store, plugins.sandbox.clone());
         options.budget = config.budget;
-        if let Some(runtime) = &drivers.0 {
-            options.runtime = runtime.handle().clone();
-        }
+        options.runtime = drivers.handle.clone();
         let engine = Engine::start(options).await.map_err(Error::engine)?;
         Ok(Self { plugins, engine, _drivers: drivers })
     }

@@ -19,11 +19,11 @@ use std::{sync::Arc, time::Instant};
 use stepcell_core::{RunId, StepId, event::CapabilityDenied};
 use stepcell_database::Databases;
 use stepcell_engine::{meter::Meter, runner::Blobs};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Semaphore};
 
 use database::Transactions;
 pub(crate) use ledger::{Ledger, Spent, Usage};
-pub(crate) use room::{FREE_BYTES, Held, Room};
+pub(crate) use room::{Full, Held, Room, Shares};
 
 use crate::{
     access::Access,
@@ -33,6 +33,9 @@ use crate::{
     vault::{Swap, Vault},
 };
 
+/// Blobs that are read for cells at the same time. Bounds what the host holds of them before they have found room.
+pub(crate) const BLOB_READS_MAX: usize = 4;
+
 /// What all cells share to reach outside.
 pub(crate) struct Services {
     pub(crate) connector: Connector,
@@ -40,6 +43,8 @@ pub(crate) struct Services {
     pub(crate) outgoing: Room,
     /// Of what all cells receive; the connector's too.
     pub(crate) incoming: Room,
+    /// Blobs that are being read: how large one is, is known when it is there.
+    pub(crate) blob_reads: Semaphore,
     pub(crate) vault: Vault,
     /// None where nothing is run.
     pub(crate) databases: Option<Databases>,

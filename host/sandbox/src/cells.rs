@@ -184,11 +184,7 @@ impl Cells {
         if self.visits.fetch_add(1, Relaxed).is_multiple_of(VISITS_IN_A_ROW) {
             tokio::task::yield_now().await;
         }
-        let task = self.lanes.visit(Arc::clone(turn), execution);
-        if !task.is_finished() && !turn.visits() {
-            plugin.brevity().disappointed();
-        }
-        task
+        self.lanes.visit(Arc::clone(turn), execution)
     }
 
     /// Waits in a queue where too many cells are alive.

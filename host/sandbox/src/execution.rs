@@ -23,7 +23,7 @@ use crate::{
     lanes::{self, Turn},
     limits::Effective,
     outcome::Check,
-    plugin::{Exports, Plugin},
+    plugin::{Brevity, Exports, Plugin},
     trap::{self, Circumstances},
 };
 
@@ -90,9 +90,8 @@ impl Execution {
         };
         let (raw, host) = {
             let call = pin!(call(&self.plugin, &self.entry, &mut store));
-            drive(call, &turn).await
+            drive(call, &turn, self.plugin.brevity()).await
         };
-        let guest = started.elapsed().saturating_sub(host);
         let result = match raw {
             Ok(raw) => {
                 let refused = store.data().limiter.refused();
@@ -108,7 +107,8 @@ impl Execution {
             }
         };
         let left = store.get_fuel().unwrap_or_default();
-        self.plugin.brevity().took(guest, fuel.saturating_sub(left));
+        // With the look at what it gave, which is done on the same thread.
+        self.plugin.brevity().took(started.elapsed().saturating_sub(host), fuel.saturating_sub(left));
         let state = store.data_mut();
         state.session.end();
         let (log, log_dropped_bytes) = state.wasi.take_log();
@@ -179,7 +179,7 @@ async fn call(plugin: &Plugin, entry: &Entry, store: &mut Store<CellState>) -> w
 }
 
 /// Polls a call to its end, or until it is stopped, and measures how long it waited in host calls.
-async fn drive<F>(mut call: Pin<&mut F>, turn: &Turn) -> (Result<Raw, Broken>, Duration)
+async fn drive<F>(mut call: Pin<&mut F>, turn: &Turn, brevity: &Brevity) -> (Result<Raw, Broken>, Duration)
 where
     F: Future<Output = wasmtime::Result<Raw>>,
 {
@@ -188,8 +188,13 @@ where
     let result = poll_fn(|context| {
         if let Some(since) = waiting_since.take() {
             host += since.elapsed();
+            turn.has_waited();
         }
+        let visits = turn.visits();
         let polled = poll_once(call.as_mut(), turn, context);
+        if visits && !turn.visits() {
+            brevity.disappointed();
+        }
         if polled.is_pending() && !turn.take_gave_way() {
             waiting_since = Some(Instant::now());
         }

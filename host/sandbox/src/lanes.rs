@@ -100,6 +100,7 @@ impl Lanes {
             ticks: AtomicU32::new(0),
             gave_way: AtomicBool::new(false),
             visits: AtomicBool::new(false),
+            waited: AtomicBool::new(false),
             lanes: Arc::clone(&self.0),
         })
     }
@@ -195,8 +196,10 @@ pub(crate) struct Turn {
     /// Since the execution started, or since it last gave way in the long lane.
     ticks: AtomicU32,
     gave_way: AtomicBool,
-    /// It runs on its caller's thread.
+    /// It runs on its callers' threads.
     visits: AtomicBool,
+    /// It comes from a host call, and has not ticked since.
+    waited: AtomicBool,
     lanes: Arc<Inner>,
 }
 
@@ -234,6 +237,10 @@ impl Turn {
     }
 
     fn tick_of_visit(&self) -> Tick {
+        // It stands for the time in which the execution waited.
+        if self.waited.swap(false, Relaxed) {
+            return Tick::GoOn;
+        }
         if self.ticks.fetch_add(1, Relaxed) + 1 < VISIT_TICKS_MAX {
             return Tick::GoOn;
         }
@@ -245,6 +252,11 @@ impl Turn {
     /// Whether the execution stands still because it gave way, and not because it waits for a host call.
     pub(crate) fn take_gave_way(&self) -> bool {
         self.gave_way.swap(false, Relaxed)
+    }
+
+    /// It goes on after a host call.
+    pub(crate) fn has_waited(&self) {
+        self.waited.store(true, Relaxed);
     }
 
     /// A stopped execution has only to be cleared away, which is short.

@@ -1,6 +1,7 @@
 //! From a step that may start to a call of its plugin.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -254,8 +255,8 @@ impl Driver {
     /// Templates read whole values: what is kept as a blob is fetched before they are resolved.
     async fn load_wholes(&mut self, planned: &PlannedStep) -> Result<(), Failure> {
         let templates = planned.condition.iter().chain([&planned.config]);
-        let names = templates.flat_map(|template| self.blobs_of(template)).collect();
-        self.load(names).await
+        let names: BTreeSet<StepId> = templates.flat_map(|template| self.blobs_of(template)).collect();
+        self.load(names.into_iter().collect()).await
     }
 
     /// Fetches the whole outputs of these steps, unless they are here.
@@ -264,7 +265,8 @@ impl Driver {
         if bytes > MAX_LOADED_BYTES {
             return Err(too_much_to_load(bytes));
         }
-        if bytes + self.bytes_of(self.wholes.keys()) > MAX_LOADED_BYTES {
+        let others = self.wholes.keys().filter(|name| !names.contains(name));
+        if bytes + self.bytes_of(others) > MAX_LOADED_BYTES {
             self.wholes.clear();
         }
         for name in names {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stepcell_core::{self as core, Digest, Fault, grant::BlobAccess};
-use stepcell_engine::{MAX_BLOB_BYTES, runner::Blobs};
+use stepcell_engine::runner::Blobs;
 use tokio::time::timeout_at;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Session, allow::Refusal};
+use super::{Full, Held, Session, allow::Refusal};
 use crate::{
     bindings::stepcell::blobs::blobs::{Failure, Host},
     limits,
@@ -33,6 +33,11 @@ impl Session {
         }
     }
 
+    /// The wait for room ends with the step.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        timeout_at(self.deadline.into(), work).await.map_err(|_| full(Full))
+    }
+
     /// On the host's runtime: the store's work is not for a cell's thread.
     async fn in_store<T: Send + 'static>(
         &self,
@@ -52,11 +57,9 @@ impl Host for Session {
         if len > most {
             return Err(too_large(len, most, "limits.request"));
         }
-        let Some(_held) = self.services.outgoing.take(bytes.len()) else {
-            return Err(Failure::Unavailable(
-                "steps put as much already as the host holds at a time".to_owned(),
-            ));
-        };
+        let mut held = Held::default();
+        let room = self.services.outgoing.send(&mut held, bytes.len(), self.ledger.shares());
+        self.in_time(room).await?.map_err(full)?;
         self.count_request(len).map_err(|spent| Failure::Limit(spent.to_string()))?;
         let putting = async move { blobs.put(Bytes::from(bytes)).await };
         self.in_store(putting).await.map(|digest| digest.to_string())
@@ -69,14 +72,8 @@ impl Host for Session {
             return Err(Failure::Invalid(format!("`{shown}` is no id of a blob")));
         };
         self.count_request(0).map_err(|spent| Failure::Limit(spent.to_string()))?;
-        // How large it is, is known when it is there.
-        let most = usize::try_from(self.limits.response.value).unwrap_or(usize::MAX).min(MAX_BLOB_BYTES);
-        let room = self.services.incoming.wait(most);
-        let Ok(_held) = timeout_at(self.deadline.into(), room).await else {
-            return Err(Failure::Unavailable(
-                "steps receive as much already as the host holds at a time".to_owned(),
-            ));
-        };
+        let services = Arc::clone(&self.services);
+        let Ok(_turn) = self.in_time(services.blob_reads.acquire()).await? else { return Err(full(Full)) };
         let getting = async move { blobs.get(digest).await };
         let Some(bytes) = self.in_store(getting).await? else {
             return Err(Failure::Missing(format!("there is no blob `{shown}`")));
@@ -85,9 +82,16 @@ impl Host for Session {
         if len > most {
             return Err(too_large(len, most, "limits.response"));
         }
+        let mut held = Held::default();
+        let room = self.services.incoming.receive(&mut held, bytes.len(), self.ledger.shares());
+        self.in_time(room).await?.map_err(full)?;
         self.count_received(len).map_err(|spent| Failure::Limit(spent.to_string()))?;
         Ok(bytes.into())
     }
+}
+
+fn full(full: Full) -> Failure {
+    Failure::Unavailable(full.to_string())
 }
 
 fn too_large(bytes: u64, most: u64, key: &str) -> Failure {

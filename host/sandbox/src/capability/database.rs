@@ -139,6 +139,24 @@ impl Session {
         }
     }
 
+    /// Beside an open transaction of its own a step only reads: SQLite has one writer, and in PostgreSQL it may be the
+    /// same row.
+    fn waits_for_itself(
+        &self,
+        databases: &Databases,
+        database: &str,
+        statement: &str,
+    ) -> Result<(), Failure> {
+        if self.transactions.of(database) == 0
+            || databases.needs(database, statement) == Some(DatabaseAccess::Read)
+        {
+            return Ok(());
+        }
+        let message =
+            format!("the step has a transaction open in `{database}`: go on in it, or commit it first");
+        Err(Failure::Invalid(message))
+    }
+
     /// A transaction, for one statement.
     fn open(
         &mut self,
@@ -154,6 +172,7 @@ impl Session {
 impl Host for Session {
     async fn query(&mut self, database: String, statement: String, params: String) -> Result<Rows, Failure> {
         let Call { databases, rule } = self.admitted(&database, Some(&statement))?;
+        self.waits_for_itself(&databases, &database, &statement)?;
         let params = self.charge(&statement, params)?;
         let work = databases.query(&database, &statement, list(&params), &rule);
         let result = self.ledger.wait_for(&database, work).await;
@@ -162,12 +181,7 @@ impl Host for Session {
 
     async fn execute(&mut self, database: String, statement: String, params: String) -> Result<u64, Failure> {
         let Call { databases, rule } = self.admitted(&database, Some(&statement))?;
-        if self.transactions.of(&database) > 0 {
-            // SQLite has one writer, and in PostgreSQL it may be the same row: the step would wait for itself.
-            let message =
-                format!("the step has a transaction open in `{database}`: execute in it, or commit it first");
-            return Err(Failure::Invalid(message));
-        }
+        self.waits_for_itself(&databases, &database, &statement)?;
         let params = self.charge(&statement, params)?;
         let work = databases.execute(&database, &statement, list(&params), &rule);
         let result = self.ledger.wait_for(&database, work).await;

@@ -8,8 +8,9 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use stepcell_core::grant::METHODS;
+use tokio::time::timeout_at;
 
-use super::{Held, Session};
+use super::{Full, Held, Session};
 use crate::{
     bindings::stepcell::http::http::{Failure, Header, Host, Request, Response},
     connector::{self, Error, Phase, Target},
@@ -37,7 +38,8 @@ const HOST_OWNED_OLD: [&str; 3] = ["keep-alive", "proxy-connection", "http2-sett
 
 impl Session {
     async fn exchange(&mut self, request: Request) -> Result<connector::Response, Error> {
-        let request = self.prepare(request)?;
+        let mut request = self.prepare(request)?;
+        request.held = Arc::new(self.room_for(&request).await?);
         self.services.connector.send(request, Arc::clone(&self.access)).await
     }
 
@@ -50,11 +52,9 @@ impl Session {
             Some(ms) => self.deadline.min(Instant::now() + Duration::from_millis(ms.into())),
             None => self.deadline,
         };
-        let body = request.body.unwrap_or_default();
         Ok(connector::Request {
             headers,
-            held: self.room_for(&target, body.len())?,
-            body: Bytes::from(body),
+            body: Bytes::from(request.body.unwrap_or_default()),
             deadline: deadline.into(),
             redirects: request.redirects,
             ..self.request(method, target)
@@ -80,13 +80,17 @@ impl Session {
         }
     }
 
-    /// The cell has it in its own memory too, and can ask again.
-    fn room_for(&self, target: &Target, bytes: usize) -> Result<Arc<Held>, Error> {
-        self.services.outgoing.take(bytes).map(Arc::new).ok_or_else(|| Error::Unavailable {
-            peer: target.peer(),
+    /// Waits for room as long as the request may take.
+    async fn room_for(&self, request: &connector::Request) -> Result<Held, Error> {
+        let mut held = Held::default();
+        let room = self.services.outgoing.send(&mut held, request.body.len(), self.ledger.shares());
+        let found = timeout_at(request.deadline, room).await.unwrap_or(Err(Full));
+        let unavailable = |full: Full| Error::Unavailable {
+            peer: request.target.peer(),
             phase: Phase::Queueing,
-            reason: "steps send as much already as the host holds at a time".to_owned(),
-        })
+            reason: full.to_string(),
+        };
+        found.map(|()| held).map_err(unavailable)
     }
 
     /// Keeps refusals for the run's log, with the lines that would allow it; the cell hears only why.

@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use stepcell_core::event::CapabilityDenied;
 use stepcell_engine::meter::{Exhausted, Meter, Resource};
 
+use super::Shares;
+
 /// Different refusals that one execution can put into its run's log. Protects the log.
 pub(crate) const MAX_DENIED: usize = 32;
 
@@ -43,6 +45,7 @@ pub(crate) struct Ledger {
     denied: Mutex<Vec<CapabilityDenied>>,
     /// Whom the execution waits for now, or waited for when it was stopped.
     peers: Mutex<Vec<String>>,
+    shares: Shares,
 }
 
 impl Ledger {
@@ -57,6 +60,7 @@ impl Ledger {
             rows: AtomicU64::new(0),
             denied: Mutex::default(),
             peers: Mutex::default(),
+            shares: Shares::default(),
         }
     }
 
@@ -99,6 +103,11 @@ impl Ledger {
     /// One of those whom the execution waits for.
     pub(crate) fn waits_for(&self) -> Option<String> {
         self.peers.lock().last().cloned()
+    }
+
+    /// What it holds of the host's room.
+    pub(crate) fn shares(&self) -> &Shares {
+        &self.shares
     }
 
     pub(crate) fn usage(&self) -> Usage {

@@ -75,6 +75,7 @@ impl Services {
             connector: Connector::new(connector::Options::default(), Room::default(), runtime.clone()),
             outgoing: Room::default(),
             incoming: Room::default(),
+            blob_reads: Semaphore::new(BLOB_READS_MAX),
             vault: Vault::new([7; 32], BTreeMap::new()),
             databases: None,
             mailer: None,

@@ -21,7 +21,7 @@ use wasmtime_wasi_http::{
 };
 
 use self::unread::{Unread, UnreadBytes};
-use super::{FREE_BYTES, Held, Ledger, Room, Session, http::finish_headers};
+use super::{Held, Ledger, Room, Session, Shares, http::finish_headers};
 use crate::{
     access::Access,
     cell::CellState,
@@ -155,7 +155,8 @@ impl Exchange {
     /// Takes the body from the cell; what is past the limit is not kept.
     async fn receive(&mut self, body: WasiBody) -> Result<(), Code> {
         let (deadline, max) = (self.request.deadline, self.request.request_bytes_max);
-        let received = timeout_at(deadline, collect(body, max, &self.room)).await;
+        let received =
+            timeout_at(deadline, collect(body, max, &self.room, self.request.ledger.shares())).await;
         let (data, trailers, held) = received.map_err(|_| Code::ConnectionWriteTimeout).flatten()?;
         self.request.body = data;
         self.request.trailers = trailers;
@@ -180,7 +181,12 @@ impl Outgoing {
     }
 }
 
-async fn collect(mut body: WasiBody, max: u64, room: &Room) -> Result<(Bytes, HeaderMap, Held), Code> {
+async fn collect(
+    mut body: WasiBody,
+    max: u64,
+    room: &Room,
+    shares: &Shares,
+) -> Result<(Bytes, HeaderMap, Held), Code> {
     let mut data = BytesMut::new();
     let (mut trailers, mut held) = (HeaderMap::new(), Held::default());
     let mut length = 0_u64;
@@ -188,10 +194,9 @@ async fn collect(mut body: WasiBody, max: u64, room: &Room) -> Result<(Bytes, He
         match frame?.into_data() {
             Ok(part) => {
                 length += part.len() as u64;
-                if length > FREE_BYTES as u64 && !held.is_some() {
-                    held = room.wait(usize::try_from(max).unwrap_or(usize::MAX)).await;
-                }
                 if length <= max {
+                    let room = room.send(&mut held, data.len() + part.len(), shares).await;
+                    room.map_err(|full| Code::InternalError(Some(full.to_string())))?;
                     data.extend_from_slice(&part);
                 }
             }
@@ -200,10 +205,7 @@ async fn collect(mut body: WasiBody, max: u64, room: &Room) -> Result<(Bytes, He
     }
     match length > max {
         true => Err(Code::HttpRequestBodySize(Some(length))),
-        false => {
-            held.shrink(data.len());
-            Ok((data.freeze(), trailers, held))
-        }
+        false => Ok((data.freeze(), trailers, held)),
     }
 }
 

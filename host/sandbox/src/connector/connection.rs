@@ -18,7 +18,7 @@ use tokio::{
 use stepcell_core::grant::{Host, Scheme};
 
 use super::{Target, body::Whole, selfwake::quietly, within};
-use crate::capability::{FREE_BYTES, Held, Room, Spent};
+use crate::capability::{Full, Held, Room, Shares, Spent};
 
 /// Headers of a response. Protects the host's memory.
 const MAX_HEADERS: usize = 128;
@@ -69,6 +69,7 @@ pub(super) enum Broken {
     TooSlow(Duration),
     /// The run's budget is used up.
     Spent(Spent),
+    NoRoom(Full),
 }
 
 /// What of a response is read.
@@ -79,8 +80,10 @@ pub(super) struct Reading<'a> {
     pub(super) pause: Option<Duration>,
     /// Called for each part before it is kept.
     pub(super) count: &'a (dyn Fn(u64) -> Result<(), Spent> + Sync),
-    /// Waited for before more than a little is kept; the peer waits then, too.
+    /// Where more than a little is kept. The peer waits while it is waited for.
     pub(super) room: &'a Room,
+    /// Of the cell.
+    pub(super) shares: &'a Shares,
 }
 
 /// A whole response.
@@ -144,14 +147,12 @@ impl Connection {
         reading: &Reading<'_>,
     ) -> Result<Received, Broken> {
         let (head, mut body) = response.into_parts();
-        let announced = body.size_hint().exact();
-        let expected = announced.unwrap_or(0);
+        let expected = body.size_hint().exact().unwrap_or(0);
         let max = reading.max;
         if expected > max as u64 {
             return Err(Broken::BodyTooLarge);
         }
-        let kept = usize::try_from(expected).unwrap_or(max);
-        let mut whole = Vec::with_capacity(kept.min(MAX_RESERVED_BYTES));
+        let mut whole = Vec::with_capacity(usize::try_from(expected).unwrap_or(max).min(MAX_RESERVED_BYTES));
         let (mut trailers, mut held) = (HeaderMap::new(), Held::default());
         loop {
             let frame = self.drive(poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)));
@@ -162,15 +163,13 @@ impl Connection {
                     if whole.len() + data.len() > max {
                         return Err(Broken::BodyTooLarge);
                     }
-                    if whole.len() + data.len() > FREE_BYTES && !held.is_some() {
-                        held = reading.room.wait(announced.map_or(max, |_| kept)).await;
-                    }
+                    let room = reading.room.receive(&mut held, whole.len() + data.len(), reading.shares);
+                    room.await.map_err(Broken::NoRoom)?;
                     whole.extend_from_slice(&data);
                 }
                 Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
             }
         }
-        held.shrink(whole.len());
         Ok(Received { head, body: whole, trailers, held })
     }
 

@@ -147,6 +147,7 @@ impl<'a> Journey<'a> {
             pause: request.timeouts.between_bytes,
             count: &|bytes| request.ledger.count_received(bytes),
             room: &self.shared.incoming,
+            shares: request.ledger.shares(),
         };
         let Received { head, body, trailers, held } = connection.read(response, &reading).await?;
         if connection.ready().await {
@@ -198,6 +199,7 @@ impl<'a> Journey<'a> {
                 Error::Limit { bound: Bound::ResponseHead, message }
             }
             Broken::Spent(spent) => Error::spent(&peer, spent),
+            Broken::NoRoom(full) => self.unavailable(full.to_string()),
             Broken::TooSlow(after) => Error::Timeout { peer, phase: self.phase, after },
             Broken::BeforeSending => {
                 self.unavailable("the connection was closed before the request was sent".to_owned())

@@ -34,7 +34,8 @@ pub(super) async fn quietly<T>(mut round: impl FnMut(&mut Context<'_>) -> Poll<T
         let mut context = Context::from_waker(&waker);
         bell.is_polling.store(true, SeqCst);
         for _ in 0..ROUNDS_MAX {
-            bell.rang.store(false, SeqCst);
+            // Not a store: it has to see what the one who rang did before.
+            bell.rang.swap(false, SeqCst);
             if let done @ Poll::Ready(_) = round(&mut context) {
                 return done;
             }

@@ -63,7 +63,8 @@ impl Shared {
     fn tick(&self, engine: &Engine) {
         let mut idle_ticks = 0;
         let mut seen = 0;
-        while !self.closed.load(SeqCst) {
+        // A guest on a caller's thread may outlast the lanes, and hears of its end by a tick.
+        while !self.closed.load(SeqCst) || self.running.load(SeqCst) > 0 {
             let started = self.started.load(SeqCst);
             let busy = self.running.load(SeqCst) > 0 || started != seen;
             seen = started;

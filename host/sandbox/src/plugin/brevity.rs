@@ -8,7 +8,7 @@ use std::{
 /// Work below it costs about as much as waking another thread for it on a machine that has gone idle. In fuel, since
 /// on a busy machine the clock makes everything long.
 const BRIEF_FUEL: u64 = 400_000;
-/// For what fuel does not count, such as filling memory.
+/// For what fuel does not count: making the cell, what it hands to the host, the look at what it gave.
 const BRIEF_TIME: Duration = Duration::from_millis(1);
 /// Points from which on the next execution is expected to be brief. Each brief one is a point: a plugin that is
 /// brief now and then has its long executions on its callers' threads too seldom to delay anybody.

@@ -337,7 +337,7 @@ fn a_body_that_the_cell_breaks_off_is_not_sent() {
         Err(Code::HttpProtocolError),
     ]));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    assert!(runtime.block_on(collect(broken, 10, &Room::default())).is_ok());
-    let result = runtime.block_on(collect(failing.boxed_unsync(), 10, &Room::default()));
+    assert!(runtime.block_on(collect(broken, 10, &Room::default(), &Shares::default())).is_ok());
+    let result = runtime.block_on(collect(failing.boxed_unsync(), 10, &Room::default(), &Shares::default()));
     assert!(matches!(result, Err(Code::HttpProtocolError)));
 }
