@@ -1,5 +1,5 @@
 //! The figures that the host has to reach, and how far it is from them. `cargo xtask bench` builds everything and
-//! runs this; it prints a table and writes `target/bench.json`.
+//! runs this; it prints a table and writes `target/bench.json`. With the names of parts it measures those only.
 //!
 //! It reports and fails on no figure: on a shared machine a figure that is short may be the machine's, and the
 //! ratio to a floor that was measured in the same minute says more.
@@ -22,7 +22,7 @@ mod served;
 
 use std::{fs, process::ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use figure::Figure;
@@ -46,16 +46,25 @@ fn main() -> ExitCode {
     }
 }
 
+/// What can be measured by itself, in this order.
+const PARTS: [&str; 4] = ["engine", "inline_code", "outside", "served"];
+
 async fn measure() -> Result<Vec<Figure>> {
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = named.iter().find(|name| !PARTS.contains(&name.as_str())) {
+        bail!("no part `{unknown}`; there are: {}", PARTS.join(", "));
+    }
     let mut figures = Vec::new();
-    println!("==> measuring the engine over the bare loop");
-    figures.extend(engine::measure().await.context("measuring the engine")?);
-    println!("==> measuring inline code right after a start");
-    figures.extend(inline_code::measure().await.context("measuring inline code")?);
-    println!("==> measuring calls that leave the host");
-    figures.extend(outside::measure().await.context("measuring calls that leave the host")?);
-    println!("==> measuring a served host");
-    figures.extend(served::measure().await.context("measuring a served host")?);
+    for part in PARTS.into_iter().filter(|part| named.is_empty() || named.iter().any(|name| name == part)) {
+        println!("==> measuring {part}");
+        let measured = match part {
+            "engine" => engine::measure().await,
+            "inline_code" => inline_code::measure().await,
+            "outside" => outside::measure().await,
+            _ => served::measure().await,
+        };
+        figures.extend(measured.with_context(|| format!("measuring {part}"))?);
+    }
     Ok(figures)
 }
 

@@ -112,8 +112,8 @@ impl Outside {
         Ok(Self { bed, peer, postgres, http_client, postgres_client, sqlite, _data: data })
     }
 
-    /// Calls of all kinds, one after the other: a client that calls its peer over and over finds both on one warm
-    /// core, which is nothing that a host with more to do ever sees.
+    /// Plain calls and cells take turns: a client that calls its peer over and over finds both on one warm core, which
+    /// is nothing that a host with more to do ever sees.
     async fn round(&self, [http, postgres, sqlite]: &mut [Times; 3]) -> Result<()> {
         let url = format!("{}/ok", self.peer.url());
         let fetching = self.ours("http_request", &json!({ "url": url }))?;
@@ -123,11 +123,18 @@ impl Outside {
         let statement = self.postgres_client.prepare(POSTGRES_QUERY).await?;
         for _ in 0..CALLS_PER_ROUND {
             http.plain.push(self.plain_http(&url).await?);
-            self.call(&fetching, http).await?;
+            http.cell.extend(self.bed.cells(&fetching.work, 1).await?);
+        }
+        for _ in 0..CALLS_PER_ROUND {
             postgres.plain.push(self.plain_postgres(&statement).await?);
-            self.call(&querying, postgres).await?;
+            postgres.cell.extend(self.bed.cells(&querying.work, 1).await?);
+        }
+        for _ in 0..CALLS_PER_ROUND {
             sqlite.plain.push(self.plain_sqlite()?);
-            self.call(&looking_up, sqlite).await?;
+            sqlite.cell.extend(self.bed.cells(&looking_up.work, 1).await?);
+        }
+        for (ours, times) in [(&fetching, http), (&querying, postgres), (&looking_up, sqlite)] {
+            times.run.extend(self.bed.runs(&ours.plan, &Json::from(json!({})), CALLS_PER_ROUND).await?);
         }
         Ok(())
     }
@@ -160,12 +167,6 @@ impl Outside {
     fn ours(&self, kind: &str, config: &Value) -> Result<Ours> {
         let flow = json!({ "name": "outside", "steps": [{ "id": "a", "type": kind, "config": config }] });
         Ok(Ours { work: self.bed.work(kind, config, &Json::from(json!({})))?, plan: self.bed.plan(&flow)? })
-    }
-
-    async fn call(&self, ours: &Ours, times: &mut Times) -> Result<()> {
-        times.cell.extend(self.bed.cells(&ours.work, 1).await?);
-        times.run.push(self.bed.run(&ours.plan, &Json::from(json!({}))).await?);
-        Ok(())
     }
 
     /// As many steps as there may be: the pools stay within what the config allows, counted by the peers.

@@ -55,7 +55,7 @@ fn run(arguments: &[String]) -> Result<()> {
     match command.as_str() {
         "demo" => demo::run(root),
         "test" => test::run(root, rest),
-        "bench" => bench::run(root),
+        "bench" => bench::run(root, rest),
         "setup" => setup::run(root),
         "plugins" => setup::run(root).and_then(|()| plugins::build(root)),
         "guests" => setup::run(root).and_then(|()| guests::build(root)),
