@@ -33,7 +33,6 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
 };
-use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use self::{
     body::Whole,
@@ -136,7 +135,6 @@ pub(crate) struct Response {
 #[derive(Clone)]
 pub(crate) struct Connector {
     shared: Arc<Shared>,
-    runtime: Handle,
 }
 
 struct Shared {
@@ -148,10 +146,9 @@ struct Shared {
 }
 
 impl Connector {
-    /// `incoming` is for the bodies of all responses. `runtime` does the network's work, wherever [`Self::send`] is
-    /// awaited: cells run on threads of their own.
+    /// `incoming` is for the bodies of all responses. Whoever awaits [`Self::send`] does so within `runtime`.
     pub(crate) fn new(options: Options, incoming: Room, runtime: Handle) -> Self {
-        let pool = Pool::new(runtime.clone());
+        let pool = Pool::new(runtime);
         let dialer = Dialer {
             tls: tls::Tls::new(options.extra_roots),
             resolver: options.resolver,
@@ -164,26 +161,17 @@ impl Connector {
             incoming,
             body_bytes_max: options.body_bytes_max,
         };
-        Self { shared: Arc::new(shared), runtime }
+        Self { shared: Arc::new(shared) }
     }
 
     /// Sends one request as `access` allows it and waits for the whole response. Dropping the future closes the
     /// connection.
     pub(crate) async fn send(&self, request: Request, access: Arc<Access>) -> Result<Response, Error> {
-        let shared = self.shared.clone();
         let (peer, ledger) = (request.target.peer(), Arc::clone(&request.ledger));
-        let journey = async move {
-            let swaps = request.swaps.clone();
-            Journey::new(&shared, &access, Mask::new(&swaps)).travel(request).await
-        };
-        match ledger.wait_for(&peer, AbortOnDropHandle::new(self.runtime.spawn(journey))).await {
-            Ok(done) => done,
-            // The runtime is shutting down, or the HTTP library has a bug: never the guest's panic.
-            Err(stopped) => {
-                let reason = format!("the request was dropped: {stopped}");
-                Err(Error::Unavailable { peer, phase: Phase::Queueing, reason })
-            }
-        }
+        let swaps = request.swaps.clone();
+        // On the caller's thread: a task of its own would wake another to begin with, and this one in the end.
+        let journey = Journey::new(&self.shared, &access, Mask::new(&swaps)).travel(request);
+        ledger.wait_for(&peer, Box::pin(journey)).await
     }
 }
 
