@@ -60,7 +60,7 @@ impl Room {
         Self { units: Arc::new(Semaphore::new(total as usize)), total }
     }
 
-    /// For a body of an answer, of which there are this many bytes now.
+    /// For a body of an answer, of which there are this many bytes now, or will be.
     pub(crate) async fn receive(&self, held: &mut Held, bytes: usize, shares: &Shares) -> Result<(), Full> {
         self.grow(held, bytes, &shares.incoming, true).await
     }
@@ -70,7 +70,7 @@ impl Room {
         self.grow(held, bytes, &shares.outgoing, shares.incoming.0.load(SeqCst) == 0).await
     }
 
-    /// Room follows what is there: nobody has any for what a peer only announced.
+    /// Nobody has room for what may come, only for what is there or announced.
     async fn grow(
         &self,
         held: &mut Held,

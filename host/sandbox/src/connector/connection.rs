@@ -147,12 +147,12 @@ impl Connection {
         reading: &Reading<'_>,
     ) -> Result<Received, Broken> {
         let (head, mut body) = response.into_parts();
-        let expected = body.size_hint().exact().unwrap_or(0);
         let max = reading.max;
-        if expected > max as u64 {
+        let expected = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(usize::MAX);
+        if expected > max {
             return Err(Broken::BodyTooLarge);
         }
-        let mut whole = Vec::with_capacity(usize::try_from(expected).unwrap_or(max).min(MAX_RESERVED_BYTES));
+        let mut whole = Vec::with_capacity(expected.min(MAX_RESERVED_BYTES));
         let (mut trailers, mut held) = (HeaderMap::new(), Held::default());
         loop {
             let frame = self.drive(poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)));
@@ -163,7 +163,9 @@ impl Connection {
                     if whole.len() + data.len() > max {
                         return Err(Broken::BodyTooLarge);
                     }
-                    let room = reading.room.receive(&mut held, whole.len() + data.len(), reading.shares);
+                    let length = whole.len() + data.len();
+                    // For all that was announced at once: whoever has some room does not wait for more.
+                    let room = reading.room.receive(&mut held, length.max(expected), reading.shares);
                     room.await.map_err(Broken::NoRoom)?;
                     whole.extend_from_slice(&data);
                 }
