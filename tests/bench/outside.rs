@@ -10,9 +10,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use stepcell_core::{
     Json,
-    grant::{Grant, Level},
+    grant::{DatabaseAccess, Grant, Level},
 };
-use stepcell_database::{Databases, Named};
+use stepcell_database::{Databases, MAIN, Named, Rule};
 use stepcell_engine::Prepared;
 use stepcell_sandbox::Options;
 use stepcell_tests::{Peer, Postgres};
@@ -30,6 +30,8 @@ const ROUNDS: usize = 40;
 const CALLS_PER_ROUND: usize = 50;
 /// Steps at the same time, and what the pools may hold then.
 const STEPS: usize = 200;
+/// No call of a benchmark comes near it.
+const PATIENCE: Duration = Duration::from_secs(60);
 const HTTP_CONNECTIONS: usize = 16;
 const POSTGRES_CONNECTIONS: usize = 8;
 
@@ -41,6 +43,7 @@ const SCHEMA: &str =
 /// The host with what it may reach, and plain clients of the same peers.
 struct Outside {
     bed: Bed,
+    databases: Databases,
     peer: Peer,
     postgres: Postgres,
     http_client: reqwest::Client,
@@ -49,10 +52,12 @@ struct Outside {
     _data: TempDir,
 }
 
-/// Times of one way out: by a plain client, by a cell, and by a run of one step.
+/// Times of one way out: by a plain client, by our layer over it where there is one, by a cell, and by a run of one
+/// step.
 #[derive(Default)]
 struct Times {
     plain: Vec<Duration>,
+    layer: Vec<Duration>,
     cell: Vec<Duration>,
     run: Vec<Duration>,
 }
@@ -99,17 +104,18 @@ impl Outside {
             Databases::open(BTreeMap::from([("shop".to_owned(), shop)]), data.path(), &Handle::current())?;
         let http = grant(&json!({ "http": [peer.url()] }))?;
         let query = grant(&json!({ "databases": { "main": "read", "shop": "read" } }))?;
+        let shared = databases.clone();
         let bed = Bed::with(|options| {
             let mut connector = options.connector.clone();
             connector.concurrency_max = HTTP_CONNECTIONS;
             let grants =
                 BTreeMap::from([("http_request".to_owned(), http), ("database_query".to_owned(), query)]);
-            Options { connector, grants, databases: Some(databases), ..options }
+            Options { connector, grants, databases: Some(shared), ..options }
         })
         .await?;
         let postgres_client = postgres.connect("postgres").await;
         let (http_client, sqlite) = (reqwest::Client::new(), Mutex::new(sqlite));
-        Ok(Self { bed, peer, postgres, http_client, postgres_client, sqlite, _data: data })
+        Ok(Self { bed, databases, peer, postgres, http_client, postgres_client, sqlite, _data: data })
     }
 
     /// Plain calls and cells take turns: a client that calls its peer over and over finds both on one warm core, which
@@ -127,10 +133,12 @@ impl Outside {
         }
         for _ in 0..CALLS_PER_ROUND {
             postgres.plain.push(self.plain_postgres(&statement).await?);
+            postgres.layer.push(self.layer("shop", POSTGRES_QUERY).await?);
             postgres.cell.extend(self.bed.cells(&querying.work, 1).await?);
         }
         for _ in 0..CALLS_PER_ROUND {
             sqlite.plain.push(self.plain_sqlite()?);
+            sqlite.layer.push(self.layer(MAIN, SQLITE_QUERY).await?);
             sqlite.cell.extend(self.bed.cells(&looking_up.work, 1).await?);
         }
         for (ours, times) in [(&fetching, http), (&querying, postgres), (&looking_up, sqlite)] {
@@ -160,6 +168,21 @@ impl Outside {
         let mut statement = connection.prepare_cached(SQLITE_QUERY)?;
         let total: i64 = statement.query_row([7], |row| row.get("total"))?;
         ensure!(total == 250, "another order came back");
+        Ok(started.elapsed())
+    }
+
+    /// With the grant, the pool and the JSON of a database, and no cell.
+    async fn layer(&self, database: &str, statement: &str) -> Result<Duration> {
+        let started = Instant::now();
+        let rule = Rule {
+            access: DatabaseAccess::Read,
+            tables: Vec::new(),
+            rows: 1_000,
+            bytes: 1 << 20,
+            deadline: started + PATIENCE,
+        };
+        let rows = self.databases.query(database, statement, &[json!(7)], &rule).await?;
+        ensure!(rows.count == 1, "another order came back");
         Ok(started.elapsed())
     }
 
@@ -196,19 +219,25 @@ impl Outside {
 }
 
 impl Times {
-    fn figures(&self, what: &str, client: &'static str, target: Option<f64>) -> Result<[Figure; 4]> {
+    fn figures(&self, what: &str, client: &'static str, target: Option<f64>) -> Result<Vec<Figure>> {
         let [plain, cell, run]: [Spread; 3] =
             [spread(&self.plain, micros)?, spread(&self.cell, micros)?, spread(&self.run, micros)?];
         let added = Figure::value(format!("added to a granted {what}"), Unit::Micros, cell.p50 - plain.p50);
-        Ok([
-            Figure::spread(format!("{what}, {client}"), Unit::Micros, plain),
+        let mut figures = vec![Figure::spread(format!("{what}, {client}"), Unit::Micros, plain)];
+        if !self.layer.is_empty() {
+            let layer =
+                Figure::spread(format!("{what}, no cell"), Unit::Micros, spread(&self.layer, micros)?);
+            figures.push(layer.over(client, plain.p50));
+        }
+        figures.extend([
             Figure::spread(format!("{what}, granted, in a cell"), Unit::Micros, cell).over(client, plain.p50),
             match target {
                 Some(target) => added.below(target),
                 None => added,
             },
             Figure::spread(format!("{what}, a run of one step"), Unit::Micros, run).over(client, plain.p50),
-        ])
+        ]);
+        Ok(figures)
     }
 }
 

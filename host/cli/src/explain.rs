@@ -21,7 +21,7 @@ use stepcell_sandbox::GrantSource;
 
 pub(crate) use self::{
     capability::Capability,
-    doubts::doubts,
+    doubts::{doubts, note_doubts},
     render::{NAMES_WIDTH, capability_lines, limits},
     share::{Share, Word, shares},
     warnings::warnings,

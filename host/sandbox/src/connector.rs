@@ -83,7 +83,7 @@ impl Default for Options {
 }
 
 /// One request, redirects included.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) target: Target,
@@ -105,7 +105,7 @@ pub(crate) struct Request {
     /// Counts each hop before it is connected to.
     pub(crate) ledger: Arc<Ledger>,
     /// The room of the body.
-    pub(crate) held: Arc<Held>,
+    pub(crate) held: Held,
 }
 
 /// Shorter times for parts of the exchange, where the request has some.

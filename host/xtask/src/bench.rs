@@ -6,7 +6,8 @@ use anyhow::Result;
 
 use crate::build;
 
-/// Sets up, builds everything, and measures, all or the named parts. Fails where something can not be measured, never on a figure.
+/// Sets up, builds everything, and measures, all or the named parts. Fails where something can not be measured, never
+/// on a figure.
 pub(crate) fn run(root: &Path, parts: &[String]) -> Result<()> {
     build::everything(root)?;
     // Started as it was built: through another selection of packages cargo would build wasmtime once more.

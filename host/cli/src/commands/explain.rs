@@ -9,12 +9,12 @@ use crate::{
     args::{Global, HostArgs},
     config::{Config, Flags},
     error::Error,
-    explain::{Explanation, doubts},
+    explain::{Explanation, note_doubts},
     flow_file::FlowText,
     host::PluginSet,
     listing::Listing,
     logging,
-    output::{Output, note},
+    output::Output,
     text,
 };
 
@@ -45,9 +45,7 @@ impl Explain {
         let catalog = plugins.catalog();
         let plan = Plan::build(parsed, &catalog);
         let plan = plan.map_err(|problems| Error::Problems(Listing::new(flow.name.clone(), problems)))?;
-        for doubt in doubts(&config, &catalog) {
-            note(&format!("warning: {}", text::line(&doubt)));
-        }
+        note_doubts(&config, &catalog);
         let explanation = Explanation::new(&plan, &plugins, &config);
         if output.is_json() {
             return output.json(&explanation);

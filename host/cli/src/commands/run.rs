@@ -13,7 +13,7 @@ use crate::{
     args::{Global, HostArgs, InputArgs},
     config::{Config, Flags},
     error::Error,
-    explain::doubts,
+    explain,
     flow_file::{self, FlowText},
     host::Host,
     learn::{self, Learned},
@@ -63,9 +63,7 @@ impl Run {
         let input = flow_file::input(&self.input)?;
         let host = Host::in_memory(&config, global).await?;
         host.plugins().settled().await;
-        for doubt in doubts(&config, &host.plugins().catalog()) {
-            note(&format!("warning: {}", text::line(&doubt)));
-        }
+        explain::note_doubts(&config, &host.plugins().catalog());
         let engine = host.engine();
         let plan = engine.plan(parsed).map_err(|problems| invalid(&flow.name, problems))?;
         Listing::new(flow.name, Vec::new()).with_warnings(plan.warnings.iter().cloned()).note();

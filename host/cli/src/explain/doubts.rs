@@ -7,7 +7,11 @@ use stepcell_core::{
     problem::{listed, nearest},
 };
 
-use crate::config::{Config, MAIN};
+use crate::{
+    config::{Config, MAIN},
+    output::note,
+    text,
+};
 
 /// Grants that name what is not there: one line each. Call it once the plugins are loaded.
 pub(crate) fn doubts(config: &Config, catalog: &Catalog) -> Vec<String> {
@@ -36,6 +40,13 @@ pub(crate) fn doubts(config: &Config, catalog: &Catalog) -> Vec<String> {
         }
     }
     found
+}
+
+/// Tells them to the user of a command.
+pub(crate) fn note_doubts(config: &Config, catalog: &Catalog) {
+    for doubt in doubts(config, catalog) {
+        note(&format!("warning: {}", text::line(&doubt)));
+    }
 }
 
 fn missing(place: &str, what: &str, name: &str, known: &BTreeSet<&str>) -> String {

@@ -8,6 +8,8 @@ use bytes::BytesMut;
 use serde_json::{Number, Value};
 use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type, to_sql_checked};
 
+use crate::rule::EXACT_INTEGER_MAX;
+
 /// One parameter as text; `None` is NULL.
 pub(super) struct Param(Option<String>);
 
@@ -83,7 +85,7 @@ fn integer(number: &Number) -> Option<String> {
     }
     let float = number.as_f64()?;
     // Beyond that not every whole number is a float, and this one may have been another.
-    let is_exact = float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0;
+    let is_exact = float.fract() == 0.0 && float.abs() < EXACT_INTEGER_MAX as f64;
     is_exact.then(|| format!("{float:.0}"))
 }
 

@@ -1,6 +1,6 @@
 //! What the end of an attempt means for the run.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -238,7 +238,7 @@ impl Driver {
             .filter(|planned| planned.dependents.is_empty())
             .map(|planned| planned.step.id.clone())
             .collect();
-        let blobs: Vec<StepId> = last.iter().filter_map(|id| self.blob_step(id.as_str())).collect();
+        let blobs: BTreeSet<StepId> = last.iter().filter_map(|id| self.blob_step(id.as_str())).collect();
         let (all, of_blobs) = (self.bytes_of(&last), self.bytes_of(&blobs));
         if all <= MAX_LOADED_BYTES {
             self.load(blobs).await?;

@@ -255,17 +255,17 @@ impl Driver {
     /// Templates read whole values: what is kept as a blob is fetched before they are resolved.
     async fn load_wholes(&mut self, planned: &PlannedStep) -> Result<(), Failure> {
         let templates = planned.condition.iter().chain([&planned.config]);
-        let names: BTreeSet<StepId> = templates.flat_map(|template| self.blobs_of(template)).collect();
-        self.load(names.into_iter().collect()).await
+        let names = templates.flat_map(|template| self.blobs_of(template)).collect();
+        self.load(names).await
     }
 
     /// Fetches the whole outputs of these steps, unless they are here.
-    pub(super) async fn load(&mut self, names: Vec<StepId>) -> Result<(), Failure> {
+    pub(super) async fn load(&mut self, names: BTreeSet<StepId>) -> Result<(), Failure> {
         let bytes = self.bytes_of(&names);
         if bytes > MAX_LOADED_BYTES {
             return Err(too_much_to_load(bytes));
         }
-        let others = self.wholes.keys().filter(|name| !names.contains(name));
+        let others = self.wholes.keys().filter(|name| !names.contains(*name));
         if bytes + self.bytes_of(others) > MAX_LOADED_BYTES {
             self.wholes.clear();
         }
@@ -293,7 +293,7 @@ impl Driver {
     }
 
     /// The steps whose outputs a template reads and that are kept as blobs.
-    pub(super) fn blobs_of(&self, template: &Template) -> Vec<StepId> {
+    pub(super) fn blobs_of(&self, template: &Template) -> BTreeSet<StepId> {
         let names = template.references().steps.keys();
         names.filter_map(|name| self.blob_step(name)).collect()
     }

@@ -39,7 +39,7 @@ const HOST_OWNED_OLD: [&str; 3] = ["keep-alive", "proxy-connection", "http2-sett
 impl Session {
     async fn exchange(&mut self, request: Request) -> Result<connector::Response, Error> {
         let mut request = self.prepare(request)?;
-        request.held = Arc::new(self.room_for(&request).await?);
+        request.held = self.room_for(&request).await?;
         self.services.connector.send(request, Arc::clone(&self.access)).await
     }
 
@@ -76,7 +76,7 @@ impl Session {
             request_bytes_max: self.limits.request.value,
             response_bytes_max: self.limits.response.value,
             ledger: Arc::clone(&self.ledger),
-            held: Arc::default(),
+            held: Held::default(),
         }
     }
 

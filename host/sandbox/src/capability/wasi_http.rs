@@ -160,7 +160,7 @@ impl Exchange {
         let (data, trailers, held) = received.map_err(|_| Code::ConnectionWriteTimeout).flatten()?;
         self.request.body = data;
         self.request.trailers = trailers;
-        self.request.held = Arc::new(held);
+        self.request.held = held;
         Ok(())
     }
 }

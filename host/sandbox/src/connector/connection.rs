@@ -160,10 +160,10 @@ impl Connection {
             match frame.map_err(Broken::InResponse)?.into_data() {
                 Ok(data) => {
                     (reading.count)(data.len() as u64).map_err(Broken::Spent)?;
-                    if whole.len() + data.len() > max {
+                    let length = whole.len() + data.len();
+                    if length > max {
                         return Err(Broken::BodyTooLarge);
                     }
-                    let length = whole.len() + data.len();
                     // For all that was announced at once: whoever has some room does not wait for more.
                     let room = reading.room.receive(&mut held, length.max(expected), reading.shares);
                     room.await.map_err(Broken::NoRoom)?;

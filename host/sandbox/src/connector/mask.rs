@@ -16,8 +16,6 @@ const BASIC: &[u8] = b"Basic ";
 /// The bytes to hide, in all the forms in which they may have been sent, with what to show instead.
 pub(super) struct Mask<'a> {
     hidden: Vec<(Zeroizing<Vec<u8>>, &'a [u8])>,
-    /// The same as they are in the name of a header, which has small letters only.
-    hidden_in_names: Vec<(Zeroizing<Vec<u8>>, &'a [u8])>,
 }
 
 impl<'a> Mask<'a> {
@@ -36,10 +34,7 @@ impl<'a> Mask<'a> {
                 hide(secret.unwrap_or_default());
             }
         }
-        let lower =
-            |(secret, shown): &(Zeroizing<Vec<u8>>, _)| (Zeroizing::new(secret.to_ascii_lowercase()), *shown);
-        let hidden_in_names = hidden.iter().map(lower).collect();
-        Self { hidden, hidden_in_names }
+        Self { hidden }
     }
 
     /// Masks all of a response. `body_max` is how long its body may become.
@@ -48,7 +43,11 @@ impl<'a> Mask<'a> {
             return Ok(response);
         }
         let patterns = self.patterns();
-        let in_names = patterns_of(&self.hidden_in_names);
+        // The name of a header has small letters only.
+        let lower =
+            |(secret, shown): &(Zeroizing<Vec<u8>>, _)| (Zeroizing::new(secret.to_ascii_lowercase()), *shown);
+        let hidden_in_names: Vec<_> = self.hidden.iter().map(lower).collect();
+        let in_names = patterns_of(&hidden_in_names);
         for headers in [&mut response.headers, &mut response.trailers] {
             mask_names(headers, &in_names);
             mask_values(headers, &patterns);

@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 use super::super::{Connector, Error, Options, Request, Resolve, Response, Target, Timeouts, connection::Io};
 use crate::{
     Access, Grant, HttpRule,
-    capability::{Ledger, Room, Usage},
+    capability::{Held, Ledger, Room, Usage},
     vault::Swap,
 };
 
@@ -262,7 +262,7 @@ pub(crate) fn request(method: Method, target: Target) -> Request {
         request_bytes_max: 16 << 20,
         response_bytes_max: 16 << 20,
         ledger: ledger(100, Budget::default()),
-        held: Arc::default(),
+        held: Held::default(),
     }
 }
 
