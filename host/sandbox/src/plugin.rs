@@ -129,7 +129,9 @@ fn exports(pre: &InstancePre<CellState>) -> Result<Exports, Refusal> {
         (true, true) => Err(Refusal::new(format!("it exports both `{HANDLER}` and `{CONTROL}`"))
             .with_hint("a plugin is one or the other; make two files of it")),
         (false, false) => Err(Refusal::new(format!("it exports neither `{HANDLER}` nor `{CONTROL}`"))
-            .with_hint("build it for the world `stepcell:step/step`; `stepcell new` lays a project out")),
+            .with_hint(
+                "build it for the world `stepcell:step/step` of wit/step; in Rust, sdk/rust does that",
+            )),
     }
 }
 
