@@ -202,6 +202,7 @@ async fn what_is_too_much_for_one_output_is_given_by_reference() {
     let run = host.run(&format!("name: heap\nsteps:\n{steps}")).await;
     assert_eq!(run["status"], "succeeded");
     assert_eq!(run["output"]["e"]["$blob"]["bytes"], run["steps"]["e"]["output"]["$blob"]["bytes"]);
+    assert!(run["output"]["e"]["$blob"]["bytes"].as_u64() > Some(14_000_000), "{}", run["output"]["e"]);
     let all = "[steps.a.text, steps.b.text, steps.c.text, steps.d.text, steps.e.text] | length";
     let run = host.run(&format!("name: heap\nsteps:\n{steps}output: {{ all: \"{{{{ {all} }}}}\" }}")).await;
     assert_eq!(run["error"]["code"], "outputs_exceeded");
