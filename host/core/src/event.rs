@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeMap};
 use serde_json::value::RawValue;
 
-use crate::{Digest, Failure, Json, StepId};
+use crate::{Digest, Failure, Json, RunId, StepId};
 
 /// One thing that happened. `seq` counts from 1 within the run, without gaps.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,21 @@ pub struct RunCreated {
     pub idempotency_key: Option<String>,
     /// What the run pins: for each step type, the components that may serve it.
     pub plugins: BTreeMap<String, Vec<Digest>>,
+    /// When the run fails, if it has not ended before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// The run that this one tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<RetryOf>,
+}
+
+/// An earlier run, whose results are taken over where nothing that they rest on has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryOf {
+    pub run: RunId,
+    /// This step and what depends on it runs anew, whatever it gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<StepId>,
 }
 
 /// A value in the log: itself, or a reference where it is too big.
@@ -109,6 +124,10 @@ pub enum Wait {
         count: u64,
         concurrency: u32,
         keep_going: bool,
+        /// A JSON array.
+        items: Payload,
+        /// What runs for each of them: `{"step": …}`, `{"steps": […]}` or `{"flow": …}`.
+        body: Payload,
     },
 }
 
@@ -130,6 +149,18 @@ pub struct StepStarted {
 pub struct StepSucceeded {
     pub output: Payload,
     pub receipt: Receipt,
+    /// It did not run: its result is that of an earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+}
+
+/// Where a result comes from that was taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    pub run: RunId,
+    /// The port that the step took there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
 }
 
 /// How a flow goes on after a failed step.
@@ -335,6 +366,7 @@ mod tests {
             kind: EventKind::StepSucceeded(StepSucceeded {
                 output: Payload::Value(Json::parse(r#"{"x": [1]}"#.to_owned()).unwrap()),
                 receipt: Receipt { fuel: 1, total_us: 2, ..Receipt::default() },
+                kept: None,
             }),
         };
         let text = serde_json::to_string(&event).unwrap();

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     Digest, Event, EventKind, Failure, Json, StepId,
-    event::{Payload, Receipt, RunCreated},
+    event::{Payload, Receipt, RetryOf, RunCreated},
 };
 
 mod status;
@@ -39,6 +39,10 @@ pub struct RunState {
     /// What the run pins: for each step type, the components that may serve it.
     pub plugins: BTreeMap<String, Vec<Digest>>,
     pub idempotency_key: Option<String>,
+    /// When the run fails, if it has not ended before.
+    pub deadline: Option<Timestamp>,
+    /// The run that this one tries again.
+    pub retry_of: Option<RetryOf>,
     pub created_at: Timestamp,
     pub finished_at: Option<Timestamp>,
     /// In the order in which the log first names them. A step that no event names yet is not in here: the
@@ -74,7 +78,7 @@ impl RunState {
         if first.seq != 1 {
             return Err(FoldError::Gap { expected: 1, found: first.seq, kind: first.kind.name() });
         }
-        let RunCreated { flow, flow_digest, input, idempotency_key, plugins } = created.clone();
+        let RunCreated { flow, flow_digest, input, idempotency_key, plugins, deadline, retry_of } = created.clone();
         Ok(Self {
             seq: 1,
             status: RunStatus::Queued,
@@ -87,6 +91,8 @@ impl RunState {
             cancel_reason: None,
             plugins,
             idempotency_key,
+            deadline,
+            retry_of,
             created_at: first.at,
             finished_at: None,
             steps: IndexMap::new(),

@@ -174,6 +174,7 @@ mod tests {
             kind: EventKind::StepSucceeded(StepSucceeded {
                 output: Payload::Value(Text::parse(output.to_owned()).unwrap()),
                 receipt: Receipt::default(),
+                kept: None,
             }),
         }
     }

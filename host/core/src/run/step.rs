@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::StepStatus;
 use crate::{
-    Event, EventKind, Failure, Json,
+    Event, EventKind, Failure, Json, RunId,
     event::{
         Handled, Payload, Receipt, StepFailed, StepLog, StepRetrying, StepRouted, StepStarted, StepSucceeded,
         Wait,
@@ -36,6 +36,8 @@ pub struct StepState {
     /// When the next attempt starts, of a step between two attempts.
     pub retry_at: Option<Timestamp>,
     pub skip_reason: Option<String>,
+    /// The earlier run that its result was taken over from.
+    pub kept_from: Option<RunId>,
     /// Of the first attempt.
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
@@ -109,6 +111,10 @@ impl StepState {
         self.output = Some(data.output.clone());
         // The failures of earlier attempts are in the log; a step that succeeded shows none.
         self.error = None;
+        if let Some(kept) = &data.kept {
+            self.port.clone_from(&kept.port);
+            self.kept_from = Some(kept.run);
+        }
         self.add(data.receipt);
         self.finish(StepStatus::Succeeded, at);
     }
@@ -164,8 +170,9 @@ pub(super) fn fits(kind: &EventKind, status: StepStatus) -> bool {
     match kind {
         EventKind::StepLog(_) => true,
         EventKind::StepRouted(_) | EventKind::StepStarted(_) => matches!(status, Pending | Running),
-        EventKind::StepSucceeded(_)
-        | EventKind::StepBranched(_)
+        // A result that is taken over needs no attempt.
+        EventKind::StepSucceeded(data) => status == Running || (data.kept.is_some() && status == Pending),
+        EventKind::StepBranched(_)
         | EventKind::StepRetrying(_)
         | EventKind::StepWaiting(_) => status == Running,
         EventKind::StepFailed(_) | EventKind::StepCancelled => matches!(status, Pending | Running | Waiting),

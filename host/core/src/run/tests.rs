@@ -22,6 +22,8 @@ impl Log {
             input: Json::from(json!({"id": 1})),
             idempotency_key: Some("once".to_owned()),
             plugins: BTreeMap::from([("t".to_owned(), vec![Digest::of(b"t")])]),
+            deadline: None,
+            retry_of: None,
         });
         Self(Vec::new()).run(created).run(EventKind::RunStarted)
     }
@@ -69,7 +71,7 @@ fn started(attempt: u32) -> EventKind {
 }
 
 fn succeeded(value: serde_json::Value) -> EventKind {
-    EventKind::StepSucceeded(StepSucceeded { output: Payload::Value(json(value)), receipt: receipt() })
+    EventKind::StepSucceeded(StepSucceeded { output: Payload::Value(json(value)), receipt: receipt(), kept: None })
 }
 
 fn failed(handled: Handled) -> EventKind {

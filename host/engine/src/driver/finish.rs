@@ -91,7 +91,7 @@ impl Driver {
         port: Option<String>,
         receipt: Receipt,
     ) -> Result<(), Error> {
-        self.emit_for(step, EventKind::StepSucceeded(StepSucceeded { output, receipt }))?;
+        self.emit_for(step, EventKind::StepSucceeded(StepSucceeded { output, receipt, kept: None }))?;
         self.goes_on(step, port)
     }
 

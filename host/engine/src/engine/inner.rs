@@ -64,6 +64,8 @@ impl Inner {
                 input,
                 idempotency_key,
                 plugins: plan.pins(),
+                deadline: None,
+                retry_of: None,
             }),
         };
         let damaged =

@@ -12,6 +12,8 @@ fn failed(error: Failure, step: Option<&str>) -> RunState {
         input: Json::null(),
         idempotency_key: None,
         plugins: Default::default(),
+        deadline: None,
+        retry_of: None,
     };
     let failed = RunFailed { error, failed_step: step.map(|step| StepId::new(step).unwrap()) };
     let event = |seq, kind| Event { seq, at: "2026-01-02T03:04:05Z".parse().unwrap(), step: None, kind };
