@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Json;
 
 /// Whose fault a failure is; the same words as in `wit/step`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// The config or the flow is wrong.

@@ -7,15 +7,20 @@ use serde_json::Value;
 
 use crate::{Digest, StepId, grant::Grant, limits::Budget};
 
+mod retry;
+
+pub use retry::{Backoff, MAX_ATTEMPTS, MAX_RETRY_FACTOR, Retry, Rule};
+
 /// The largest flow file in bytes. Bounds parsing and what a run pins.
 pub const MAX_FLOW_BYTES: usize = 4 << 20;
-/// The most steps of one flow. Bounds the time of validation, and the graph's memory: the ancestors of all steps
-/// take up to `steps² / 16` bytes.
+/// The most steps of one flow, those of the bodies in it included. Bounds the time of validation, and the graph's
+/// memory: the ancestors of all steps take up to `steps² / 16` bytes.
 pub const MAX_STEPS: usize = 10_000;
-/// The most attempts that `retry` may ask for. Bounds a run's log.
-pub const MAX_ATTEMPTS: u32 = 100;
-/// The most by which `retry` may lengthen each wait. Beyond it the second wait is the longest already.
-pub const MAX_RETRY_FACTOR: f64 = 100.0;
+/// The shortest `deadline` of a run: less is a mistake in the unit. The longest is
+/// [`MAX_DURATION`](crate::parse::units::MAX_DURATION).
+pub const MIN_DEADLINE: Duration = Duration::from_secs(1);
+/// The most runs of a flow at a time that `concurrency` may ask for. Bounds the memory of active runs.
+pub const MAX_CONCURRENCY: u32 = 10_000;
 
 /// A parsed flow. `source` is the same flow as plain JSON: what a run pins, and what its digest is taken of.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +38,10 @@ pub struct Flow {
     pub grants: Grant,
     /// What one run of it may use at most; it can only narrow the operator's word.
     pub budget: Budget,
+    /// How long one run of it may take, from its start to its end, its waits included.
+    pub deadline: Option<Duration>,
+    /// How many runs of it may be active at a time; the others queue.
+    pub concurrency: Option<u32>,
     pub source: Value,
 }
 
@@ -68,30 +77,6 @@ pub struct Step {
 pub struct After {
     pub step: StepId,
     pub port: Option<String>,
-}
-
-/// How often and how long after a failure a step is tried again. The default tries once.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Retry {
-    /// The first attempt counts.
-    pub max_attempts: u32,
-    pub initial: Duration,
-    pub factor: f64,
-    pub max: Duration,
-    /// Spreads each wait over its upper half, so that many runs do not come back at once.
-    pub jitter: bool,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self {
-            max_attempts: 1,
-            initial: Duration::from_millis(200),
-            factor: 2.0,
-            max: Duration::from_secs(30),
-            jitter: true,
-        }
-    }
 }
 
 /// How the flow goes on when a step has failed for good.

@@ -18,7 +18,7 @@ mod yaml;
 pub use document::Document;
 pub use node::{MAX_DEPTH, MAX_NODES, MAX_TEXT_BYTES};
 pub use submission::{
-    FlowRef, MAX_IDEMPOTENCY_KEY_BYTES, MAX_SUBMISSION_BYTES, Submission, parse_submission,
+    FlowRef, MAX_IDEMPOTENCY_KEY_BYTES, MAX_INPUTS, MAX_SUBMISSION_BYTES, Submission, parse_submission,
 };
 
 pub(crate) use fields::{Field, Fields};

@@ -13,7 +13,10 @@
 //!
 //! The `if` is looked at only after that.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -26,6 +29,7 @@ use crate::{
 };
 
 mod bits;
+mod body;
 mod code;
 mod config;
 mod graph;
@@ -34,6 +38,7 @@ mod secrets;
 mod types;
 
 pub use bits::Ancestors;
+pub use body::{Body, BodyKind};
 
 use types::Types;
 
@@ -66,6 +71,10 @@ pub struct PlannedStep {
     pub dependents: Vec<usize>,
     /// All steps that come before it: the needs of its needs as well.
     pub ancestors: Ancestors,
+    /// What its config has to run for items, in the order of its deferred keys.
+    pub bodies: Vec<Arc<Body>>,
+    /// Those of its ports that the `after` of some step names.
+    pub used_ports: Vec<String>,
 }
 
 /// Something that a step waits for. The module's head says what follows from it.
@@ -118,6 +127,17 @@ impl Plan {
     /// The step of this id, as an index into [`steps`](Self::steps).
     pub fn index(&self, id: &str) -> Option<usize> {
         self.by_id.get(id).copied()
+    }
+
+    /// The step types that a run of it may need, those of bodies included.
+    pub fn kinds(&self) -> BTreeSet<&str> {
+        let mut kinds = BTreeSet::new();
+        let mut open = vec![self];
+        while let Some(plan) = open.pop() {
+            kinds.extend(plan.steps.iter().map(|planned| planned.step.kind.as_str()));
+            open.extend(plan.steps.iter().flat_map(|planned| &planned.bodies).map(|body| &*body.plan));
+        }
+        kinds
     }
 
     /// Why an input does not fit the flow's input schema; paths begin with `input`, without line and column.
@@ -192,6 +212,8 @@ impl<'t> Builder<'t> {
                     needs: draft.needs,
                     dependents,
                     ancestors,
+                    bodies: Vec::new(),
+                    used_ports: Vec::new(),
                 })
             });
         let steps = steps.collect();

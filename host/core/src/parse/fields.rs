@@ -1,6 +1,6 @@
 //! Reads the keys of a mapping and tells every mistake in them.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{
     node::{Entry, Kind, Node, Path},
@@ -41,6 +41,11 @@ impl<'n, 'p> Fields<'n, 'p> {
             }
         }
         Some(Self { node, path })
+    }
+
+    /// The mapping itself.
+    pub(crate) fn node(&self) -> &'n Node {
+        self.node
     }
 
     /// The value of a key. A key without a value counts as left out.
@@ -109,6 +114,26 @@ impl<'n> Field<'n, '_> {
     /// An amount of bytes; more than none.
     pub(crate) fn bytes(&self, problems: &mut Problems) -> Option<u64> {
         self.amount(units::bytes, problems)
+    }
+
+    /// A whole number within bounds.
+    pub(crate) fn whole(
+        &self,
+        range: RangeInclusive<u32>,
+        hint: &str,
+        problems: &mut Problems,
+    ) -> Option<u32> {
+        let number = match &self.node.kind {
+            Kind::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+            _ => None,
+        };
+        let fits = number.filter(|number| range.contains(number));
+        if fits.is_none() {
+            let key = self.path.name().unwrap_or("it");
+            let message = format!("`{key}` must be a whole number from {} to {}", range.start(), range.end());
+            self.invalid(message, hint, problems);
+        }
+        fits
     }
 
     /// A number of things, such as fuel or requests; more than none.

@@ -1,5 +1,7 @@
 //! The tree of a flow to its model.
 
+use std::time::Duration;
+
 use indexmap::{IndexMap, map::Entry};
 use serde_json::Value;
 
@@ -9,15 +11,26 @@ use super::{
 };
 use crate::{
     Budget, Flow, StepId,
-    flow::{LimitsPatch, MAX_STEPS, Step},
+    flow::{LimitsPatch, MAX_CONCURRENCY, MAX_STEPS, MIN_DEADLINE, Step},
     grant::{self, Grant, Level},
     problem::{Position, Problems, shorten},
 };
 
 mod policy;
+mod retry;
 
-const FLOW_KEYS: [&str; 8] =
-    ["name", "description", "input", "steps", "output", "limits", "grants", "budget"];
+const FLOW_KEYS: [&str; 10] = [
+    "name",
+    "description",
+    "input",
+    "steps",
+    "output",
+    "limits",
+    "grants",
+    "budget",
+    "deadline",
+    "concurrency",
+];
 const STEP_KEYS: [&str; 10] =
     ["id", "type", "config", "after", "if", "timeout", "retry", "on_error", "limits", "grants"];
 
@@ -43,6 +56,8 @@ pub(super) fn decode(root: &Node, prefix: &str, problems: &mut Problems) -> Deco
         limits: LimitsPatch::default(),
         grants: Grant::default(),
         budget: Budget::default(),
+        deadline: None,
+        concurrency: None,
         source: root.to_value(),
     };
     let (mut unread, mut places) = (Vec::new(), Vec::new());
@@ -60,6 +75,10 @@ pub(super) fn decode(root: &Node, prefix: &str, problems: &mut Problems) -> Deco
         .map(|field| Grant::read_field(field, Level::Narrowing, problems))
         .unwrap_or_default();
     flow.budget = fields.get("budget").map(|field| grant::budget(field, problems)).unwrap_or_default();
+    flow.deadline = fields.get("deadline").and_then(|field| deadline(field, problems));
+    flow.concurrency = fields.get("concurrency").and_then(|field| {
+        field.whole(1..=MAX_CONCURRENCY, "leave it out for as many as the host lets run", problems)
+    });
     if let Some(field) = fields.need("steps", "add `steps:` with at least one `- id: …`", problems) {
         flow.steps = steps(field, &mut unread, &mut places, problems);
     }
@@ -78,6 +97,15 @@ fn name(field: Field<'_, '_>, problems: &mut Problems) -> Option<String> {
         format!("use letters, digits, `-`, `_`, `.` and spaces inside, {MAX_NAME_CHARS} characters at most");
     problems.add(field.path, field.node.at, "invalid_name", message).hint(hint);
     None
+}
+
+fn deadline(field: Field<'_, '_>, problems: &mut Problems) -> Option<Duration> {
+    let deadline = field.duration(problems)?;
+    if deadline < MIN_DEADLINE {
+        field.invalid("the deadline of a run must be at least `1s`", "leave it out for none", problems);
+        return None;
+    }
+    Some(deadline)
 }
 
 /// Whether it is a schema is for the plan to say; here only that it can be one.
@@ -160,7 +188,7 @@ fn step(node: &Node, path: Path<'_>, problems: &mut Problems) -> Option<Step> {
         after: fields.get("after").map(|field| policy::after(field, problems)).unwrap_or_default(),
         condition: fields.get("if").and_then(|field| policy::condition(field, problems)),
         timeout: fields.get("timeout").and_then(|field| field.timeout(problems)),
-        retry: fields.get("retry").map(|field| policy::retry(field, problems)).unwrap_or_default(),
+        retry: fields.get("retry").map(|field| retry::retry(field, problems)).unwrap_or_default(),
         on_error: fields.get("on_error").map(|field| policy::on_error(field, problems)).unwrap_or_default(),
         limits: fields.get("limits").map(|field| grant::limits(field, problems)).unwrap_or_default(),
         grants: fields

@@ -199,6 +199,14 @@ impl<'a> Path<'a> {
     pub(crate) fn index(&'a self, index: usize) -> Self {
         Self::Index(self, index)
     }
+
+    /// The key that it ends in.
+    pub(crate) fn name(&self) -> Option<&'a str> {
+        match self {
+            Self::Key(_, key) => Some(key),
+            _ => None,
+        }
+    }
 }
 
 /// Puts two paths together.

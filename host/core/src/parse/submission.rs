@@ -20,7 +20,10 @@ pub const MAX_SUBMISSION_BYTES: usize = MAX_FLOW_BYTES + (16 << 20);
 /// The longest idempotency key. It is part of a key in the store.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
-const KEYS: [&str; 3] = ["flow", "input", "idempotency_key"];
+/// The most runs that one submission starts. Bounds the memory of one request, and the time it holds up others.
+pub const MAX_INPUTS: usize = 10_000;
+
+const KEYS: [&str; 4] = ["flow", "input", "inputs", "idempotency_key"];
 
 /// A request for a run.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct Submission {
     pub flow: FlowRef,
     /// `{}` where the submission has none.
     pub input: Json,
+    /// One run for each, in place of `input`.
+    pub inputs: Option<Vec<Json>>,
     pub idempotency_key: Option<String>,
 }
 
@@ -41,13 +46,13 @@ pub enum FlowRef {
     Name(String),
 }
 
-/// Reads `{"flow": {…} or "name", "input": …, "idempotency_key"?}`, or a bare flow: a mapping with `steps` and
+/// Reads `{"flow": {…} or "name", "input": … or "inputs": […], "idempotency_key"?}`, or a bare flow: a mapping with `steps` and
 /// without `flow`. Lines, columns and paths of problems count within the whole text: `flow.steps[2].config.url`.
 pub fn parse_submission(text: &str, format: Format) -> Result<Submission, Vec<Problem>> {
     let (root, mut problems) = read(text, format, MAX_SUBMISSION_BYTES)?;
     if root.get("flow").is_none() && root.get("steps").is_some() {
         let flow = FlowRef::Inline(Box::new(Parsed::from_node(root, "", problems)));
-        return Ok(Submission { flow, input: empty(), idempotency_key: None });
+        return Ok(Submission { flow, input: empty(), inputs: None, idempotency_key: None });
     }
     let Some(mut submission) = envelope(&root, &mut problems) else { return Err(problems.into_vec()) };
     if let FlowRef::Inline(parsed) = &mut submission.flow {
@@ -65,10 +70,11 @@ fn envelope(root: &Node, problems: &mut Problems) -> Option<Submission> {
         keys::check(field.node, "input", problems);
         Json::from(field.node.to_value())
     });
+    let inputs = fields.get("inputs").and_then(|field| inputs(field, &fields, problems));
     let idempotency_key = fields.get("idempotency_key").and_then(|field| idempotency_key(field, problems));
     let hint = "send `{\"flow\": {…} or \"name\", \"input\": {…}}`, or a flow with `name` and `steps`";
     let flow = fields.need("flow", hint, problems).and_then(|field| flow(field, problems))?;
-    Some(Submission { flow, input: input.unwrap_or_else(empty), idempotency_key })
+    Some(Submission { flow, input: input.unwrap_or_else(empty), inputs, idempotency_key })
 }
 
 fn flow(field: Field<'_, '_>, problems: &mut Problems) -> Option<FlowRef> {
@@ -84,6 +90,24 @@ fn flow(field: Field<'_, '_>, problems: &mut Problems) -> Option<FlowRef> {
             None
         }
     }
+}
+
+/// What `inputs` holds, which `input` can not stand beside.
+fn inputs(field: Field<'_, '_>, fields: &Fields<'_, '_>, problems: &mut Problems) -> Option<Vec<Json>> {
+    let Kind::Array(items) = &field.node.kind else {
+        field.wrong_type("a list with the input of each run", problems);
+        return None;
+    };
+    keys::check(field.node, "inputs", problems);
+    if fields.get("input").is_some() {
+        field.invalid("`input` and `inputs` can not stand together", "put `input` into the list", problems);
+    }
+    if items.is_empty() || items.len() > MAX_INPUTS {
+        let message = format!("`inputs` has {} inputs", items.len());
+        field.invalid(message, &format!("send 1 to {MAX_INPUTS} in one request"), problems);
+        return None;
+    }
+    Some(items.iter().map(|item| Json::from(item.to_value())).collect())
 }
 
 fn idempotency_key(field: Field<'_, '_>, problems: &mut Problems) -> Option<String> {

@@ -1,4 +1,4 @@
-//! How a step is ordered and tried again.
+//! How a step is ordered, and how the flow goes on after it failed.
 
 use super::super::{
     fields::{Field, Fields},
@@ -6,7 +6,7 @@ use super::super::{
 };
 use crate::{
     StepId,
-    flow::{After, MAX_ATTEMPTS, MAX_RETRY_FACTOR, OnError, Retry},
+    flow::{After, OnError},
     problem::{Problems, shorten},
 };
 
@@ -70,57 +70,6 @@ pub(super) fn condition(field: Field<'_, '_>, problems: &mut Problems) -> Option
             None
         }
     }
-}
-
-/// `retry`, with what is left out by default.
-pub(super) fn retry(field: Field<'_, '_>, problems: &mut Problems) -> Retry {
-    const KEYS: [&str; 5] = ["max_attempts", "initial", "factor", "max", "jitter"];
-    let default = Retry::default();
-    let Some(fields) = Fields::of(field.node, field.path, &KEYS, problems) else { return default };
-    let attempts = fields.need("max_attempts", "add `max_attempts: 3`; the first attempt counts", problems);
-    let initial = fields.get("initial").and_then(|field| field.duration(problems));
-    let max = fields.get("max").and_then(|field| field.duration(problems));
-    if let (Some(initial), Some(max)) = (initial, max)
-        && initial > max
-    {
-        field.invalid("`initial` is longer than `max`", "`max` bounds every wait between attempts", problems);
-    }
-    let initial = initial.unwrap_or(default.initial);
-    Retry {
-        max_attempts: attempts
-            .and_then(|field| max_attempts(field, problems))
-            .unwrap_or(default.max_attempts),
-        initial,
-        factor: fields.get("factor").and_then(|field| factor(field, problems)).unwrap_or(default.factor),
-        max: max.unwrap_or(default.max.max(initial)),
-        jitter: fields.get("jitter").and_then(|field| field.bool(problems)).unwrap_or(default.jitter),
-    }
-}
-
-fn max_attempts(field: Field<'_, '_>, problems: &mut Problems) -> Option<u32> {
-    let number = match &field.node.kind {
-        Kind::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
-        _ => None,
-    };
-    let fits = number.filter(|number| (1..=MAX_ATTEMPTS).contains(number));
-    if fits.is_none() {
-        let message = format!("`max_attempts` must be a whole number from 1 to {MAX_ATTEMPTS}");
-        field.invalid(message, "1 tries once, without a retry", problems);
-    }
-    fits
-}
-
-fn factor(field: Field<'_, '_>, problems: &mut Problems) -> Option<f64> {
-    let number = match &field.node.kind {
-        Kind::Number(number) => number.as_f64(),
-        _ => None,
-    };
-    let fits = number.filter(|number| (1.0..=MAX_RETRY_FACTOR).contains(number));
-    if fits.is_none() {
-        let message = format!("`factor` must be a number from 1 to {MAX_RETRY_FACTOR}");
-        field.invalid(message, "2 doubles the wait after each attempt", problems);
-    }
-    fits
 }
 
 /// `on_error`: `fail`, `continue` or `{use: value}`.
