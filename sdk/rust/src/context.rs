@@ -31,6 +31,17 @@ pub struct StepInfo {
     pub attempt: u32,
     /// The same on every attempt of this step in this run, and on no other step.
     pub idempotency_key: String,
+    /// Those of the step's ports that the flow goes on from; see [`uses`](Self::uses).
+    pub ports: Vec<String>,
+}
+
+impl StepInfo {
+    /// Whether the flow goes on from this port: some step has it in its `after`. A step that can end in more than one
+    /// way takes such a port, and fails where nobody would notice.
+    #[must_use]
+    pub fn uses(&self, port: &str) -> bool {
+        self.ports.iter().any(|used| used == port)
+    }
 }
 
 /// How much of the context the host hands to a cell: `none`, `input` or `full`.
@@ -100,6 +111,13 @@ mod tests {
         assert_eq!(Input::<Value>::from_context(CONTEXT).unwrap().0["n"], 1);
         assert_eq!(StepInfo::from_context(CONTEXT).unwrap().idempotency_key, "k");
         assert_eq!(Context::from_context(CONTEXT).unwrap().steps["a"], 2);
+    }
+
+    #[test]
+    fn ports_that_nobody_goes_on_from_are_not_used() {
+        let none = StepInfo::from_context(CONTEXT).unwrap();
+        let one = StepInfo::from_context(r#"{"step": {"id": "b", "ports": ["late"]}}"#).unwrap();
+        assert_eq!((none.uses("late"), one.uses("late"), one.uses("early")), (false, true, false));
     }
 
     #[test]

@@ -5,11 +5,7 @@ use std::{marker::PhantomData, time::Duration};
 
 use step::stepcell::step::types;
 
-use crate::{
-    Failure, FanOut, Fault, Outcome, Wait,
-    control::Control,
-    step::{Step, output},
-};
+use crate::{Failure, FanOut, Fault, Outcome, Wait, control::Control, step::Step};
 
 /// The world of a [`Step`].
 pub mod step {
@@ -58,16 +54,16 @@ impl<S: Control> wire::Guest for ControlOf<S> {
     }
 
     fn execute(config: String, context: String) -> Result<wire::Outcome, types::Failure> {
-        Ok(lower(S::execute(&config, &context)?)?)
+        Ok(lower(S::execute(&config, &context)?))
     }
 
     fn resume(config: String, context: String, signal: String) -> Result<wire::Outcome, types::Failure> {
-        Ok(lower(S::resume(&config, &context, &signal)?)?)
+        Ok(lower(S::resume(&config, &context, &signal)?))
     }
 }
 
-fn lower(outcome: Outcome<String>) -> Result<wire::Outcome, Failure> {
-    Ok(match outcome {
+fn lower(outcome: Outcome<String>) -> wire::Outcome {
+    match outcome {
         Outcome::Done(output) => wire::Outcome::Done(output),
         Outcome::Branch { port, output } => {
             wire::Outcome::Branch(wire::Branch { port: port.to_owned(), output })
@@ -82,10 +78,9 @@ fn lower(outcome: Outcome<String>) -> Result<wire::Outcome, Failure> {
             deadline_seconds: wait.deadline.map(|deadline| deadline.as_secs_f64()),
         })),
         Outcome::FanOut(FanOut { items, body, concurrency, keep_going }) => {
-            let (items, body) = (output(&items)?, body.to_string());
             wire::Outcome::FanOut(wire::FanOut { items, body, concurrency, keep_going })
         }
-    })
+    }
 }
 
 impl From<Failure> for types::Failure {

@@ -37,6 +37,7 @@ mod outcome;
 mod scalar;
 mod step;
 mod time_span;
+mod timeout;
 
 mod describe;
 mod schema;
@@ -68,10 +69,11 @@ mod guest;
 
 pub use context::{Context, FromContext, Input, StepInfo};
 pub use failure::{Failure, Fault, Result};
-pub use outcome::{FanOut, Outcome, Signal, SignalWait, Wait};
+pub use outcome::{FanOut, Outcome, Sent, Signal, SignalWait, Wait};
 pub use scalar::Scalar;
 pub use stepcell_macros::{control, data, step};
 pub use time_span::TimeSpan;
+pub use timeout::Timeout;
 
 // `#[stepcell::data]` writes these paths, so that a step needs one dependency only.
 pub use schemars;

@@ -4,10 +4,10 @@
 //! `testing::execute::<hello>(json!({ "name": "Ada" }))`.
 #![expect(clippy::expect_used, reason = "a test is to fail where a step's own catalog entry is wrong")]
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::to_raw_value};
 
-use crate::{Failure, Outcome, Signal, control::Control, step::Step};
+use crate::{Failure, Outcome, Sent, Signal, control::Control, step::Step};
 
 /// Runs a step that needs no context.
 pub fn execute<S: Step>(config: Value) -> Result<Value, Failure> {
@@ -26,7 +26,26 @@ pub fn decide<S: Control>(config: Value) -> Result<Outcome, Failure> {
 
 /// Tells a parked control step what has come.
 pub fn resume<S: Control>(config: Value, signal: &Signal) -> Result<Outcome, Failure> {
-    parsed(S::resume(&config.to_string(), &context(Value::Null).to_string(), &wire(signal).to_string())?)
+    resume_with::<S>(config, context(Value::Null), signal)
+}
+
+/// Like [`resume`], with a context; [`context_with_ports`] makes one.
+pub fn resume_with<S: Control>(config: Value, context: Value, signal: &Signal) -> Result<Outcome, Failure> {
+    parsed(S::resume(&config.to_string(), &context.to_string(), &serde_json::to_string(signal)?)?)
+}
+
+/// What somebody sends without a name: a signal to change by struct update, or to resume with.
+#[must_use]
+pub fn sent(payload: &impl Serialize) -> Sent {
+    let payload = to_raw_value(payload).expect("a payload is JSON");
+    Sent { payload, by: None, at: None, approved: true }
+}
+
+/// The results of items.
+#[must_use]
+pub fn items(results: &[impl Serialize]) -> Signal {
+    let results = results.iter().map(|result| to_raw_value(result).expect("a result is JSON")).collect();
+    Signal::Items { results }
 }
 
 /// The catalog entry of a step.
@@ -89,6 +108,14 @@ pub fn context(input: Value) -> Value {
     json!({ "input": input, "steps": {}, "step": { "id": "step", "attempt": 1, "idempotency_key": "key" } })
 }
 
+/// The context of a step whose flow goes on from these ports.
+#[must_use]
+pub fn context_with_ports(ports: &[&str]) -> Value {
+    let mut context = context(Value::Null);
+    context["step"]["ports"] = json!(ports);
+    context
+}
+
 fn parsed(outcome: Outcome<String>) -> Result<Outcome, Failure> {
     Ok(match outcome {
         Outcome::Done(output) => Outcome::Done(serde_json::from_str(&output)?),
@@ -96,15 +123,4 @@ fn parsed(outcome: Outcome<String>) -> Result<Outcome, Failure> {
         Outcome::Wait(wait) => Outcome::Wait(wait),
         Outcome::FanOut(fan_out) => Outcome::FanOut(fan_out),
     })
-}
-
-fn wire(signal: &Signal) -> Value {
-    match signal {
-        Signal::Timer => json!({ "kind": "timer" }),
-        Signal::Signal { payload, by, at } => {
-            json!({ "kind": "signal", "payload": payload, "by": by, "at": at })
-        }
-        Signal::Timeout => json!({ "kind": "timeout" }),
-        Signal::Items { results } => json!({ "kind": "items", "results": results }),
-    }
 }

@@ -10,19 +10,25 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 pub struct TimeSpan(pub Duration);
 
 /// The host's limit for a time in a flow.
-const MAX: Duration = Duration::from_secs(366 * 86_400);
+pub(crate) const MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// The largest first, each at most once.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        let duration = parse(&text).filter(|duration| *duration <= MAX);
+        Self::read(&Cow::<str>::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl TimeSpan {
+    /// The error says how a time is written.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        let duration = parse(text).filter(|duration| *duration <= MAX);
         duration.map(Self).ok_or_else(|| {
-            D::Error::custom(format!(
+            format!(
                 "`{text}` is no time: write numbers with a unit (`ms`, `s`, `m`, `h`, `d`), such as `200ms`, `10s` or `1h30m`"
-            ))
+            )
         })
     }
 }

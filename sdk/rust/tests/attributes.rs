@@ -141,10 +141,50 @@ fn a_control_step_parks_and_goes_on() {
         panic!("it waits for no signal");
     };
     assert_eq!(wait.name, "boss-step");
-    let signal = Signal::Signal { payload: json!(true), by: None, at: None };
+    let signal = Signal::Signal(testing::sent(&true));
     let outcome = testing::resume::<ask>(config, &signal).unwrap();
     assert_eq!(outcome, Outcome::branch("yes", json!("boss")));
     assert_eq!(testing::describe_control::<ask>()["output_schema"], json!({ "type": "string" }));
+}
+
+#[stepcell::data]
+struct Bounded {
+    late: Value,
+    #[serde(default)]
+    bodies: Vec<Value>,
+}
+
+/// Runs something for each of two, and tells how it ended by a port where somebody goes on from it.
+#[stepcell::control(ports = ["late"], resume = over, deferred = ["bodies"])]
+fn twice(config: Bounded, _step: StepInfo) -> Result<Outcome, Failure> {
+    Ok(Outcome::FanOut(stepcell::FanOut::new(&[1, 2], &json!({ "steps": config.bodies }))?))
+}
+
+fn over(config: Bounded, step: StepInfo, signal: Signal) -> Result<Outcome, Failure> {
+    match signal {
+        Signal::Timeout if step.uses("late") => Ok(Outcome::branch("late", config.late)),
+        Signal::Signal(sent) if !sent.approved => Err(Failure::failed("no").code("refused")),
+        other => Ok(Outcome::Done(json!(other.results::<u8>()?))),
+    }
+}
+
+#[test]
+fn a_control_step_fans_out_and_knows_which_ports_are_used() {
+    let config = json!({ "late": 7, "bodies": [{ "id": "a" }] });
+    let fan_out = stepcell::FanOut::new(&[1, 2], &json!({ "steps": [{ "id": "a" }] })).unwrap();
+    assert_eq!(testing::decide::<twice>(config.clone()).unwrap(), Outcome::FanOut(fan_out));
+    let done = testing::resume::<twice>(config.clone(), &testing::items(&[3, 4])).unwrap();
+    assert_eq!(done, Outcome::Done(json!([3, 4])));
+    let late = |ports: &[&str]| {
+        let context = testing::context_with_ports(ports);
+        testing::resume_with::<twice>(config.clone(), context, &Signal::Timeout)
+    };
+    assert_eq!(late(&["late"]).unwrap(), Outcome::branch("late", json!(7)));
+    assert_eq!(late(&[]).unwrap_err().code.as_deref(), Some("unexpected_signal"));
+    let refused = Signal::Signal(stepcell::Sent { approved: false, ..testing::sent(&json!({})) });
+    let failure = testing::resume::<twice>(config.clone(), &refused).unwrap_err();
+    assert_eq!(failure.code.as_deref(), Some("refused"));
+    assert_eq!(testing::describe_control::<twice>()["deferred"], json!(["bodies"]));
 }
 
 /// Decides at once.
