@@ -78,7 +78,8 @@ impl RunState {
         if first.seq != 1 {
             return Err(FoldError::Gap { expected: 1, found: first.seq, kind: first.kind.name() });
         }
-        let RunCreated { flow, flow_digest, input, idempotency_key, plugins, deadline, retry_of } = created.clone();
+        let RunCreated { flow, flow_digest, input, idempotency_key, plugins, deadline, retry_of } =
+            created.clone();
         Ok(Self {
             seq: 1,
             status: RunStatus::Queued,

@@ -29,9 +29,11 @@ pub(crate) struct Parts<'a, S> {
     pub(crate) id: &'a StepId,
     pub(crate) attempt: u32,
     pub(crate) idempotency_key: &'a str,
+    /// Of a step that branches: its ports that the flow uses.
+    pub(crate) ports: Option<&'a Vec<String>>,
 }
 
-/// `{"input", "steps", "step": {"id", "attempt", "idempotency_key"}}`, cut to what the plugin asks for.
+/// `{"input", "steps", "step": {"id", "attempt", "idempotency_key", "ports"?}}`, cut to what the plugin asks for.
 pub(crate) fn build<'a>(parts: Parts<'a, impl Iterator<Item = (&'a StepId, &'a Payload)>>) -> String {
     let mut text = String::with_capacity(256);
     text.push('{');
@@ -52,9 +54,13 @@ pub(crate) fn build<'a>(parts: Parts<'a, impl Iterator<Item = (&'a StepId, &'a P
         }
         text.push_str("},");
     }
-    let Parts { id, attempt, idempotency_key, .. } = parts;
+    let Parts { id, attempt, idempotency_key, ports, .. } = parts;
     let _ =
-        write!(text, r#""step":{{"id":"{id}","attempt":{attempt},"idempotency_key":"{idempotency_key}"}}}}"#);
+        write!(text, r#""step":{{"id":"{id}","attempt":{attempt},"idempotency_key":"{idempotency_key}""#);
+    if let Some(ports) = ports {
+        let _ = write!(text, r#","ports":{}"#, serde_json::json!(ports));
+    }
+    text.push_str("}}");
     text
 }
 
@@ -80,6 +86,7 @@ mod tests {
             id: &id,
             attempt: 2,
             idempotency_key: "k",
+            ports: None,
         });
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), expected);
     }

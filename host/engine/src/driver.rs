@@ -4,19 +4,24 @@
 //! go on without waiting for the store; a step that can reach outside waits until all that led to it is
 //! synced, and so does every acknowledgement (ARCHITECTURE.md, invariants 3 and 4).
 
+mod fan;
 mod finish;
 mod launch;
 mod outbox;
+mod scope;
 mod signals;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
 use stepcell_core::{
     EventKind, Json, RunId, StepId,
-    event::Payload,
-    run::{RunState, RunStatus, StepStatus},
+    event::{Payload, Wait},
+    run::{RunState, RunStatus, StepState, StepStatus},
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -27,10 +32,13 @@ use crate::{
     engine::Inner,
     meter::Meter,
     prepared::Prepared,
-    progress::{Decision, Progress},
+    progress::Decision,
     view::RunView,
 };
+use fan::Fan;
 pub(crate) use outbox::{Outbox, Synced};
+pub(crate) use scope::At;
+use scope::{ScopeId, Scopes};
 
 /// Steps of one run that may be in cells or waiting for one at the same time. Bounds the memory of their
 /// configs and contexts; the cells themselves are bounded by the sandbox for all runs together.
@@ -44,6 +52,8 @@ const MAX_CONTEXT_BYTES: usize = 16 << 20;
 /// Whole outputs that the templates of one step read, or that make the output of a run. Bounds what the host holds of
 /// them as text, as a tree and on their way into a config.
 const MAX_LOADED_BYTES: u64 = 64 << 20;
+/// The largest output of a run, and the largest result of an item, that is kept in the log rather than as a blob.
+const MAX_INLINE_RESULT_BYTES: u64 = stepcell_core::catalog::DEFAULT_MAX_OUTPUT_BYTES;
 
 /// What others ask of an active run.
 pub(crate) enum Command {
@@ -64,12 +74,28 @@ pub(crate) enum Command {
 
 /// How an attempt ended, with its output kept where it is too big for the log.
 struct Ended {
-    step: usize,
+    step: At,
     /// What it counted for in `in_flight_bytes`.
     bytes: usize,
     completion: Completion,
-    /// The output, if there is one.
-    payload: Option<Payload>,
+    written: Written,
+}
+
+/// What the log gets of what a step gave.
+enum Written {
+    Nothing,
+    Output(Payload),
+    FanOut { items: Payload, body: Payload },
+}
+
+/// What is left to do before the next steps can start.
+enum Work {
+    /// Goes on with a fan-out: items may start, or all of them have ended.
+    Feed(At),
+    /// Takes up a fan-out that is in the log.
+    Reopen(At),
+    /// Every step of an item has ended.
+    Result(ScopeId),
 }
 
 type InFlight = FuturesUnordered<BoxFuture<'static, Result<Ended, stepcell_store::Error>>>;
@@ -79,14 +105,17 @@ pub(crate) struct Driver {
     run: RunId,
     prepared: Arc<Prepared>,
     state: RunState,
-    progress: Progress,
+    scopes: Scopes,
+    /// By the step that fans out.
+    fans: HashMap<At, Fan>,
+    todo: VecDeque<Work>,
     outbox: Outbox,
     mailbox: mpsc::UnboundedReceiver<Command>,
     /// Steps that may start, and could not yet because too many are in flight.
-    ready: std::collections::VecDeque<usize>,
+    ready: VecDeque<At>,
     in_flight: InFlight,
     /// Steps that wait in memory for their next attempt; the log holds the same, for a restart.
-    retries: Vec<(Timestamp, usize)>,
+    retries: Vec<(Timestamp, At)>,
     /// Whole values of outputs that are blobs, loaded for templates.
     wholes: HashMap<StepId, Json>,
     /// Bytes of config and context of the steps in flight.
@@ -120,14 +149,16 @@ impl Driver {
         Self {
             meter: Arc::new(Meter::new(budget, &state.receipt())),
             blobs: RunBlobs::new(engine.clone(), run),
-            progress: Progress::new(&prepared),
+            scopes: Scopes::new(prepared.graph.clone(), state.input.clone(), cancel.clone()),
+            fans: HashMap::new(),
+            todo: VecDeque::new(),
             engine,
             run,
             prepared,
             state,
             outbox,
             mailbox,
-            ready: Default::default(),
+            ready: VecDeque::new(),
             in_flight: FuturesUnordered::new(),
             in_flight_bytes: 0,
             retries: Vec::new(),
@@ -159,8 +190,9 @@ impl Driver {
     }
 
     async fn run_to_stop(&mut self) -> Result<Stop, Error> {
-        self.catch_up().await?;
+        self.catch_up()?;
         loop {
+            self.tend().await?;
             self.launch_ready().await?;
             self.outbox.check()?;
             if self.outbox.is_overdue() {
@@ -170,8 +202,11 @@ impl Driver {
                 self.outbox.synced(&self.engine, &self.state).await?;
                 return Ok(Stop::Final);
             }
+            if !self.todo.is_empty() {
+                continue;
+            }
             if self.in_flight.is_empty() && self.retries.is_empty() && self.ready.is_empty() {
-                if self.progress.is_complete() {
+                if self.scopes.get(ScopeId::ROOT).is_some_and(|root| root.progress.is_complete()) {
                     self.succeed().await?;
                     continue;
                 }
@@ -209,40 +244,65 @@ impl Driver {
         }
     }
 
-    /// Brings the graph to where the log is, and starts again what was under way when the host stopped.
-    async fn catch_up(&mut self) -> Result<(), Error> {
+    /// Brings the graphs to where the log is, and starts again what was under way when the host stopped.
+    fn catch_up(&mut self) -> Result<(), Error> {
         if self.state.status == RunStatus::Queued {
             self.emit(None, EventKind::RunStarted)?;
         }
-        let decisions = self.progress.replay(&self.prepared, &self.state);
-        self.decide(decisions)?;
-        for index in 0..self.prepared.steps.len() {
-            let Some(seen) = self.step_id(index).and_then(|id| self.state.steps.get(id)) else { continue };
-            if seen.status != StepStatus::Running {
-                continue;
+        self.take_up(ScopeId::ROOT)
+    }
+
+    /// Does what has come up before steps start: items that begin, and items that are over.
+    async fn tend(&mut self) -> Result<(), Error> {
+        while let Some(work) = self.todo.pop_front() {
+            if self.state.is_final() {
+                self.todo.clear();
+                break;
             }
-            match seen.retry_at {
-                Some(at) => self.retries.push((at, index)),
-                None => self.ready.push_back(index),
+            match work {
+                Work::Feed(at) => self.feed(at)?,
+                Work::Reopen(at) => self.reopen(at).await?,
+                Work::Result(scope) => self.finish_item(scope).await?,
             }
         }
         Ok(())
     }
 
-    /// Acts on what the graph says, and on what follows from it.
-    fn decide(&mut self, decisions: Vec<Decision>) -> Result<(), Error> {
-        let mut todo: std::collections::VecDeque<_> = decisions.into();
+    /// Brings one graph to where the log is.
+    fn take_up(&mut self, scope: ScopeId) -> Result<(), Error> {
+        let Some(within) = self.scopes.get_mut(scope) else { return Ok(()) };
+        let decisions = within.replay(&self.state);
+        let ids = within.ids.clone();
+        for (index, id) in ids.iter().enumerate() {
+            let Some(seen) = self.state.steps.get(id) else { continue };
+            let at = At { scope, index };
+            match (seen.status, seen.retry_at) {
+                (StepStatus::Running, Some(retry_at)) => self.retries.push((retry_at, at)),
+                (StepStatus::Running, None) => self.ready.push_back(at),
+                (StepStatus::Waiting, _) if is_fanned_out(seen) => self.todo.push_back(Work::Reopen(at)),
+                _ => {}
+            }
+        }
+        self.decide(scope, decisions)
+    }
+
+    /// Acts on what a graph says, and on what follows from it.
+    fn decide(&mut self, scope: ScopeId, decisions: Vec<Decision>) -> Result<(), Error> {
+        let mut todo: VecDeque<_> = decisions.into();
         while let Some(decision) = todo.pop_front() {
             match decision {
-                Decision::Start(step) => self.ready.push_back(step),
-                Decision::Skip(step, reason) => {
-                    self.emit_for(
-                        step,
-                        EventKind::StepSkipped(stepcell_core::event::StepSkipped { reason }),
-                    )?;
-                    todo.extend(self.progress.skipped(&self.prepared, step));
+                Decision::Start(index) => self.ready.push_back(At { scope, index }),
+                Decision::Skip(index, reason) => {
+                    let skipped = stepcell_core::event::StepSkipped { reason };
+                    self.emit_for(At { scope, index }, EventKind::StepSkipped(skipped))?;
+                    let within = self.scopes.get_mut(scope);
+                    todo.extend(within.map(|within| within.skipped(index)).unwrap_or_default());
                 }
             }
+        }
+        let over = |within: &scope::Scope| within.item.is_some() && within.progress.is_complete();
+        if self.scopes.get(scope).is_some_and(over) {
+            self.todo.push_back(Work::Result(scope));
         }
         Ok(())
     }
@@ -261,18 +321,45 @@ impl Driver {
             .map_err(|error| Error::Damaged { run: self.run, reason: error.to_string() })
     }
 
-    fn emit_for(&mut self, index: usize, kind: EventKind) -> Result<Timestamp, Error> {
-        let id = self.step_id(index).cloned();
+    fn emit_for(&mut self, at: At, kind: EventKind) -> Result<Timestamp, Error> {
+        let id = self.scopes.step_id(at).cloned();
         self.emit(id, kind)
     }
 
-    fn step_id(&self, index: usize) -> Option<&StepId> {
-        self.prepared.steps.get(index).map(|planned| &planned.step.id)
+    /// Where a step stands that is under way, or may be.
+    fn at(&self, id: &str) -> Option<At> {
+        let (mut scope, mut rest) = (ScopeId::ROOT, id);
+        loop {
+            let end = rest.find('[').unwrap_or(rest.len());
+            let (name, mut items) = rest.split_at_checked(end)?;
+            let mut at = At { scope, index: self.scopes.get(scope)?.graph.index(name)? };
+            loop {
+                let Some(inner) = items.strip_prefix('[') else { return items.is_empty().then_some(at) };
+                let (index, after) = inner.split_once(']')?;
+                scope = self.fans.get(&at)?.item(index.parse().ok()?)?;
+                if let Some(inside) = after.strip_prefix('.') {
+                    rest = inside;
+                    break;
+                }
+                // The item is the one step of its graph, and may fan out in its turn.
+                at = At { scope, index: 0 };
+                items = after;
+                self.scopes.get(scope).filter(|within| within.is_one_step())?;
+            }
+        }
+    }
+
+    fn seen(&self, at: At) -> Option<&StepState> {
+        self.state.steps.get(self.scopes.step_id(at)?)
     }
 
     fn view(&self) -> RunView {
         RunView::new(self.run, &self.state, &self.prepared.outline)
     }
+}
+
+fn is_fanned_out(seen: &StepState) -> bool {
+    matches!(seen.wait, Some(Wait::Items { .. }))
 }
 
 /// The clock may jump: a wait is cut into parts, so that a jump is noticed within one.

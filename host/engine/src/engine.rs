@@ -162,8 +162,9 @@ impl Engine {
         if let Some(prepared) = self.inner.flows.get(digest, &catalog).filter(|_| readable) {
             return Ok(prepared);
         }
-        let types = used_types(parsed.flow.steps.values().map(|step| &step.kind), &catalog);
-        let prepared = Arc::new(Prepared::new(Plan::build(parsed, &catalog)?, types));
+        let plan = Plan::build(parsed, &catalog)?;
+        let types = used_types(&plan, &catalog);
+        let prepared = Arc::new(Prepared::new(plan, types));
         self.inner.flows.put(digest, catalog, prepared.clone());
         Ok(prepared)
     }

@@ -10,23 +10,22 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use stepcell_core::{
     Catalog, Digest, StepId, StepType,
+    flow::LimitsPatch,
     grant::Grant,
-    plan::{Plan, PlannedStep},
+    plan::{Body, BodyKind, Plan, PlannedStep},
     schema::Schema,
 };
 
 /// A plan with the plugins that a run of it pins.
 #[derive(Debug)]
 pub struct Prepared {
-    plan: Plan,
+    pub(crate) graph: Arc<Graph>,
     pub(crate) types: BTreeMap<String, StepType>,
     /// The config schema of each pinned plugin, compiled.
     pub(crate) schemas: HashMap<Digest, Schema>,
     /// The definition as JSON text: the blob that a run's first event names.
     pub(crate) source: Bytes,
     pub(crate) outline: Arc<Outline>,
-    /// How far the flow and each step narrow what is granted, by the position of the step.
-    pub(crate) narrowings: Vec<Vec<Arc<Grant>>>,
 }
 
 /// The steps of a flow with their types, in order: all that a view needs of it.
@@ -43,8 +42,8 @@ impl Prepared {
         }
         let source = Bytes::from(plan.flow.source.to_string());
         let outline = plan.flow.steps.values().map(|step| (step.id.clone(), step.kind.clone())).collect();
-        let narrowings = narrowings(&plan);
-        Self { plan, types, schemas, source, outline: Arc::new(outline), narrowings }
+        let graph = Arc::new(Graph::of_flow(Arc::new(plan)));
+        Self { graph, types, schemas, source, outline: Arc::new(outline) }
     }
 
     /// The digests that a run of this plan pins, by step type.
@@ -54,18 +53,82 @@ impl Prepared {
     }
 }
 
-/// Both places for each step, also where one of them says nothing: refusals go by the position.
-fn narrowings(plan: &Plan) -> Vec<Vec<Arc<Grant>>> {
-    let flow = Arc::new(plan.flow.grants.clone());
-    let silent = Arc::new(Grant::default());
-    let of_step = |planned: &PlannedStep| match &planned.step.grants {
-        grants if *grants == *silent => silent.clone(),
-        grants => Arc::new(grants.clone()),
-    };
-    plan.steps.iter().map(|planned| vec![flow.clone(), of_step(planned)]).collect()
+impl Deref for Prepared {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.graph
+    }
 }
 
-impl Deref for Prepared {
+/// A flow, or the body of a fan-out, with what those around it leave of grants and limits.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    plan: Arc<Plan>,
+    /// `None` for the flow itself.
+    pub(crate) kind: Option<BodyKind>,
+    /// By the position of the step.
+    pub(crate) bounds: Vec<Bounds>,
+    /// The steps' own ids, which are their names in the log where the graph is the flow itself.
+    pub(crate) ids: Arc<[StepId]>,
+}
+
+/// How far everything around a step, and the step itself, narrow what it may do.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    /// The flow's word, then that of each step on the way in, the step's own last; a flow within comes between. Also
+    /// where one of them says nothing: refusals go by the position.
+    pub(crate) grants: Vec<Arc<Grant>>,
+    pub(crate) limits: LimitsPatch,
+    /// What the step's config has to run for items, by the position in the plan.
+    pub(crate) bodies: Vec<Arc<Graph>>,
+}
+
+impl Graph {
+    fn of_flow(plan: Arc<Plan>) -> Self {
+        let (grants, limits) = (vec![Arc::new(plan.flow.grants.clone())], plan.flow.limits);
+        Self::within(plan, None, &grants, limits)
+    }
+
+    /// A body that a step with these bounds runs.
+    pub(crate) fn of_body(body: &Body, bounds: &Bounds) -> Self {
+        Self::of(body, &bounds.grants, bounds.limits)
+    }
+
+    fn of(body: &Body, outer: &[Arc<Grant>], limits: LimitsPatch) -> Self {
+        let (plan, mut grants) = (body.plan.clone(), outer.to_vec());
+        if body.kind != BodyKind::Flow {
+            return Self::within(plan, Some(body.kind), &grants, limits);
+        }
+        grants.push(Arc::new(plan.flow.grants.clone()));
+        let limits = narrower(limits, plan.flow.limits);
+        Self::within(plan, Some(body.kind), &grants, limits)
+    }
+
+    fn within(
+        plan: Arc<Plan>,
+        kind: Option<BodyKind>,
+        outer: &[Arc<Grant>],
+        limits: LimitsPatch,
+    ) -> Self {
+        let silent = Arc::new(Grant::default());
+        let bounds = |planned: &PlannedStep| {
+            let own = match &planned.step.grants {
+                grants if *grants == *silent => silent.clone(),
+                grants => Arc::new(grants.clone()),
+            };
+            let grants: Vec<_> = outer.iter().cloned().chain([own]).collect();
+            let limits = narrower(limits, planned.step.limits);
+            let bodies = planned.bodies.iter().map(|body| Arc::new(Self::of(body, &grants, limits)));
+            Bounds { bodies: bodies.collect(), grants, limits }
+        };
+        let bounds = plan.steps.iter().map(bounds).collect();
+        let ids = plan.steps.iter().map(|planned| planned.step.id.clone()).collect();
+        Self { plan, kind, bounds, ids }
+    }
+}
+
+impl Deref for Graph {
     type Target = Plan;
 
     fn deref(&self) -> &Plan {
@@ -73,12 +136,29 @@ impl Deref for Prepared {
     }
 }
 
-/// The step types of the catalog that a flow uses.
-pub(crate) fn used_types<'a>(
-    kinds: impl Iterator<Item = &'a String>,
-    catalog: &Catalog,
-) -> BTreeMap<String, StepType> {
-    kinds.filter_map(|kind| Some((kind.clone(), catalog.types.get(kind)?.clone()))).collect()
+fn narrower(a: LimitsPatch, b: LimitsPatch) -> LimitsPatch {
+    LimitsPatch {
+        fuel: smaller(a.fuel, b.fuel),
+        memory: smaller(a.memory, b.memory),
+        time: smaller(a.time, b.time),
+        output: smaller(a.output, b.output),
+        request: smaller(a.request, b.request),
+        response: smaller(a.response, b.response),
+        requests: smaller(a.requests, b.requests),
+    }
+}
+
+fn smaller<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// The step types of the catalog that a plan uses.
+pub(crate) fn used_types(plan: &Plan, catalog: &Catalog) -> BTreeMap<String, StepType> {
+    let kinds = plan.kinds().into_iter();
+    kinds.filter_map(|kind| Some((kind.to_owned(), catalog.types.get(kind)?.clone()))).collect()
 }
 
 /// The last flows used, by the digest of their definition and the catalog they were checked against.

@@ -1,6 +1,7 @@
 //! Which steps may start: the graph walked forwards, one finished step at a time.
 
 use stepcell_core::{
+    StepId,
     plan::{NeedKind, Plan},
     run::{RunState, StepStatus},
 };
@@ -63,11 +64,12 @@ impl Progress {
     }
 
     /// Replays what a run's log says has ended, and gives what is to be decided still: the same as if the
-    /// host had never stopped. Steps that were started are not among it.
-    pub(crate) fn replay(&mut self, plan: &Plan, state: &RunState) -> Vec<Decision> {
+    /// host had never stopped. Steps that were started are not among it. `ids` are the names that the plan's steps
+    /// have in the log.
+    pub(crate) fn replay(&mut self, plan: &Plan, ids: &[StepId], state: &RunState) -> Vec<Decision> {
         let mut pending = self.roots();
-        for (index, step) in plan.steps.iter().enumerate() {
-            let Some(seen) = state.steps.get(&step.step.id) else { continue };
+        for (index, id) in ids.iter().enumerate() {
+            let Some(seen) = state.steps.get(id) else { continue };
             match seen.status {
                 StepStatus::Skipped => pending.extend(self.skipped(plan, index)),
                 _ if seen.output_for_steps().is_some() && seen.finished_at.is_some() => {
@@ -78,8 +80,8 @@ impl Progress {
         }
         pending.retain(|decision| {
             let (Decision::Start(index) | Decision::Skip(index, _)) = decision;
-            let id = plan.steps.get(*index).map(|step| &step.step.id);
-            id.and_then(|id| state.steps.get(id)).is_none_or(|seen| seen.status == StepStatus::Pending)
+            let seen = ids.get(*index).and_then(|id| state.steps.get(id));
+            seen.is_none_or(|seen| seen.status == StepStatus::Pending)
         });
         pending
     }

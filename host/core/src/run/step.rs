@@ -29,6 +29,8 @@ pub struct StepState {
     pub port: Option<String>,
     /// What a parked step waits for, and only while it does.
     pub wait: Option<Wait>,
+    /// Over how many items it fanned out.
+    pub items: Option<u64>,
     /// How often it was parked.
     pub waits: u32,
     /// What ended its last wait: the argument of `resume`, also when that runs again after a crash.
@@ -72,6 +74,9 @@ impl StepState {
             EventKind::StepRetrying(data) => self.retry(data),
             EventKind::StepWaiting(data) => {
                 self.status = StepStatus::Waiting;
+                if let Wait::Items { count, .. } = &data.wait {
+                    self.items = Some(*count);
+                }
                 self.wait = Some(data.wait.clone());
                 self.signal = None;
                 self.waits += 1;
@@ -172,9 +177,9 @@ pub(super) fn fits(kind: &EventKind, status: StepStatus) -> bool {
         EventKind::StepRouted(_) | EventKind::StepStarted(_) => matches!(status, Pending | Running),
         // A result that is taken over needs no attempt.
         EventKind::StepSucceeded(data) => status == Running || (data.kept.is_some() && status == Pending),
-        EventKind::StepBranched(_)
-        | EventKind::StepRetrying(_)
-        | EventKind::StepWaiting(_) => status == Running,
+        EventKind::StepBranched(_) | EventKind::StepRetrying(_) | EventKind::StepWaiting(_) => {
+            status == Running
+        }
         EventKind::StepFailed(_) | EventKind::StepCancelled => matches!(status, Pending | Running | Waiting),
         EventKind::StepResumed(_) => status == Waiting,
         EventKind::StepSkipped(_) => status == Pending,

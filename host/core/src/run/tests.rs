@@ -71,7 +71,11 @@ fn started(attempt: u32) -> EventKind {
 }
 
 fn succeeded(value: serde_json::Value) -> EventKind {
-    EventKind::StepSucceeded(StepSucceeded { output: Payload::Value(json(value)), receipt: receipt(), kept: None })
+    EventKind::StepSucceeded(StepSucceeded {
+        output: Payload::Value(json(value)),
+        receipt: receipt(),
+        kept: None,
+    })
 }
 
 fn failed(handled: Handled) -> EventKind {

@@ -11,12 +11,15 @@ use stepcell_core::{
         StepLog, StepRetrying, StepSucceeded, StepWaiting, Wait,
     },
     flow::OnError,
+    problem::Problem,
     run::StepStatus,
 };
 
 use super::{
-    Driver, Ended, MAX_LOADED_BYTES,
+    At, Driver, Ended, Fan, MAX_INLINE_RESULT_BYTES, MAX_LOADED_BYTES, Written,
+    fan::FanOut,
     launch::{template_failure, too_much_to_load, unreadable},
+    scope::ScopeId,
 };
 use crate::{Completion, Error, Outcome, backoff::next_wait, payload};
 
@@ -29,17 +32,17 @@ const MAX_WAITS: u32 = 10_000;
 const MAX_WAIT_BYTES: usize = 64 << 10;
 /// How much of a port that there is not is shown.
 const MAX_SHOWN_PORT_CHARS: usize = 64;
-
-/// The largest output of a run that is kept in its log rather than as a blob.
-const MAX_INLINE_RUN_OUTPUT_BYTES: u64 = stepcell_core::catalog::DEFAULT_MAX_OUTPUT_BYTES;
+/// How many of the problems of a body are in its step's failure.
+const MAX_SHOWN_PROBLEMS: usize = 5;
 
 impl Driver {
     /// An attempt is over.
     pub(super) fn ended(&mut self, ended: Ended) -> Result<(), Error> {
-        let Ended { step, bytes, completion, payload } = ended;
+        let Ended { step, bytes, completion, written } = ended;
         self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
         self.engine.attempts.fetch_add(1, Ordering::Relaxed);
-        if self.state.is_final() {
+        // Of an item that was stopped, or of a run: the log says so already.
+        if self.state.is_final() || !self.scopes.contains(step.scope) {
             return Ok(());
         }
         let Completion { result, receipt, log, log_dropped_bytes, denied } = completion;
@@ -55,11 +58,13 @@ impl Driver {
         if let Some(exhausted) = self.meter.overdrawn() {
             return self.exhausted(step, exhausted.failure(), receipt);
         }
-        match (result, payload) {
-            (Ok(Outcome::Done(_)), Some(output)) => self.succeeded(step, output, None, receipt),
-            (Ok(Outcome::Branch { port, .. }), Some(output)) => self.branched(step, port, output, receipt),
+        match (result, written) {
+            (Ok(Outcome::Done(_)), Written::Output(output)) => self.succeeded(step, output, None, receipt),
+            (Ok(Outcome::Branch { port, .. }), Written::Output(output)) => {
+                self.branched(step, port, output, receipt)
+            }
             (Ok(Outcome::WaitTimer { seconds }), _) => match from_now(seconds) {
-                Ok(until) => self.waits(step, Wait::Timer { until }, receipt),
+                Ok(until) => self.waits(step, Wait::Timer { until }, receipt).map(drop),
                 Err(failure) => self.fail(step, failure, receipt),
             },
             (Ok(Outcome::WaitSignal { name, form, matching, deadline_seconds }), _) => {
@@ -67,16 +72,19 @@ impl Driver {
                     Ok(deadline) => {
                         let form = form.map(|form| form.value().clone());
                         let matching = matching.map(|matching| matching.value().clone());
-                        self.waits(step, Wait::Signal { name, form, matching, deadline }, receipt)
+                        self.waits(step, Wait::Signal { name, form, matching, deadline }, receipt).map(drop)
                     }
                     Err(failure) => self.fail(step, failure, receipt),
                 }
             }
-            (Ok(Outcome::FanOut { .. }), _) => {
-                let message = "the step fans out, which this version of the host does not serve";
-                self.fail(step, Failure::system(Fault::Config, "fan_out_unserved", message), receipt)
+            (
+                Ok(Outcome::FanOut { items, body, concurrency, keep_going }),
+                Written::FanOut { items: kept_items, body: kept_body },
+            ) => {
+                let fan_out = FanOut { items, body, concurrency, keep_going };
+                self.fans_out(step, fan_out, (kept_items, kept_body), receipt)
             }
-            (Ok(Outcome::Done(_) | Outcome::Branch { .. }), None) => {
+            (Ok(Outcome::Done(_) | Outcome::Branch { .. } | Outcome::FanOut { .. }), _) => {
                 let message = "the output was lost between the cell and the log";
                 self.fail(step, Failure::system(Fault::Failed, "output_lost", message), receipt)
             }
@@ -86,7 +94,7 @@ impl Driver {
 
     fn succeeded(
         &mut self,
-        step: usize,
+        step: At,
         output: Payload,
         port: Option<String>,
         receipt: Receipt,
@@ -97,7 +105,7 @@ impl Driver {
 
     fn branched(
         &mut self,
-        step: usize,
+        step: At,
         port: String,
         output: Payload,
         receipt: Receipt,
@@ -115,37 +123,43 @@ impl Driver {
         self.succeeded(step, output, Some(port), receipt)
     }
 
-    fn waits(&mut self, step: usize, wait: Wait, receipt: Receipt) -> Result<(), Error> {
-        let seen = self.step_id(step).and_then(|id| self.state.steps.get(id));
-        if seen.is_some_and(|seen| seen.waits >= MAX_WAITS) {
+    /// Parks a step; gives whether it did.
+    pub(super) fn waits(&mut self, step: At, wait: Wait, receipt: Receipt) -> Result<bool, Error> {
+        if self.seen(step).is_some_and(|seen| seen.waits >= MAX_WAITS) {
             let message = format!("it asked to wait for the {MAX_WAITS}th time");
-            return self.fail(step, Failure::system(Fault::Limit, "waits_exceeded", message), receipt);
+            self.fail(step, Failure::system(Fault::Limit, "waits_exceeded", message), receipt)?;
+            return Ok(false);
         }
         if let Some(bytes) = too_big(&wait) {
             let message =
                 format!("what it waits for is described in {bytes} bytes, {MAX_WAIT_BYTES} at most");
-            return self.fail(step, Failure::system(Fault::Limit, "wait_too_big", message), receipt);
+            self.fail(step, Failure::system(Fault::Limit, "wait_too_big", message), receipt)?;
+            return Ok(false);
         }
-        self.emit_for(step, EventKind::StepWaiting(StepWaiting { wait, receipt })).map(drop)
+        self.emit_for(step, EventKind::StepWaiting(StepWaiting { wait, receipt }))?;
+        Ok(true)
     }
 
     /// The run's budget is used up: neither `retry` nor `on_error` can give it more.
-    fn exhausted(&mut self, step: usize, error: Failure, receipt: Receipt) -> Result<(), Error> {
+    fn exhausted(&mut self, step: At, error: Failure, receipt: Receipt) -> Result<(), Error> {
         let failed = StepFailed { error: error.clone(), handled: Handled::Fail, receipt };
         self.emit_for(step, EventKind::StepFailed(failed))?;
-        let failed_step = self.step_id(step).cloned();
+        let failed_step = self.scopes.step_id(step).cloned();
         self.fail_run(error, failed_step)
     }
 
     /// A failed attempt: tried again, or the step has failed.
-    fn failed(&mut self, step: usize, error: Failure, receipt: Receipt) -> Result<(), Error> {
+    fn failed(&mut self, step: At, error: Failure, receipt: Receipt) -> Result<(), Error> {
         let attempt = self.seen_attempts(step);
-        let retry =
-            self.prepared.steps.get(step).map(|planned| planned.step.retry.clone()).unwrap_or_default();
-        let Some(wait) = next_wait(&retry, attempt, &error, rand::random()) else {
+        let now = Timestamp::now();
+        let elapsed = self.seen(step).and_then(|seen| seen.started_at).map(|at| now.duration_since(at));
+        let elapsed = elapsed.and_then(|elapsed| Duration::try_from(elapsed).ok()).unwrap_or_default();
+        let retry = self.scopes.planned(step).map(|planned| &planned.step.retry);
+        let wait = retry.and_then(|retry| next_wait(retry, attempt, elapsed, &error, rand::random()));
+        let Some(wait) = wait else {
             return self.fail(step, error, receipt);
         };
-        let at = Timestamp::now() + wait;
+        let at = now + wait;
         self.emit_for(
             step,
             EventKind::StepRetrying(StepRetrying { attempt: attempt + 1, at, error, receipt }),
@@ -155,20 +169,27 @@ impl Driver {
     }
 
     /// A step has failed for good.
-    pub(super) fn fail(&mut self, step: usize, error: Failure, receipt: Receipt) -> Result<(), Error> {
-        let on_error = self.prepared.steps.get(step).map(|planned| &planned.step.on_error);
-        let handled = match on_error {
-            None | Some(OnError::Fail) => Handled::Fail,
-            Some(OnError::Continue) => Handled::Continue,
+    pub(super) fn fail(&mut self, step: At, error: Failure, receipt: Receipt) -> Result<(), Error> {
+        let Some(scope) = self.scopes.get(step.scope) else { return Ok(()) };
+        let (item, one_step) = (scope.item.clone(), scope.is_one_step());
+        let kept_going = one_step && item.as_ref().is_some_and(|item| self.keeps_going(item.of));
+        let handled = match self.scopes.planned(step).map(|planned| &planned.step.on_error) {
             Some(OnError::Use(value)) => Handled::Use(Json::from(value.clone())),
+            Some(OnError::Continue) => Handled::Continue,
+            _ if kept_going => Handled::Continue,
+            None | Some(OnError::Fail) => Handled::Fail,
         };
-        let fails_run = handled == Handled::Fail;
+        let fails = handled == Handled::Fail;
         self.emit_for(step, EventKind::StepFailed(StepFailed { error: error.clone(), handled, receipt }))?;
-        if fails_run {
-            let failed_step = self.step_id(step).cloned();
-            return self.fail_run(error, failed_step);
+        match item {
+            _ if !fails => self.goes_on(step, None),
+            None => {
+                let failed_step = self.scopes.step_id(step).cloned();
+                self.fail_run(error, failed_step)
+            }
+            Some(item) if one_step => self.fail_fan(item.of, &item.id, error),
+            Some(_) => self.fail_item(step.scope, error),
         }
-        self.goes_on(step, None)
     }
 
     fn fail_run(&mut self, error: Failure, failed_step: Option<StepId>) -> Result<(), Error> {
@@ -184,6 +205,8 @@ impl Driver {
         self.in_flight.clear();
         self.retries.clear();
         self.ready.clear();
+        self.fans.clear();
+        self.todo.clear();
         let open = |status| matches!(status, StepStatus::Running | StepStatus::Waiting);
         let under_way = self.state.steps.iter().filter(|(_, seen)| open(seen.status));
         for step in under_way.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
@@ -192,17 +215,48 @@ impl Driver {
         Ok(())
     }
 
+    /// Stops an item with everything below it, and says so in the log of each step. What the item itself came to is the
+    /// caller's to say.
+    pub(super) fn stop_scope(&mut self, scope: ScopeId) -> Result<(), Error> {
+        let mut below = vec![scope];
+        while let Some(closing) = below.pop() {
+            let Some(within) = self.scopes.close(closing) else { continue };
+            for (index, id) in within.ids.iter().enumerate() {
+                let fan = self.fans.remove(&At { scope: closing, index });
+                below.extend(fan.into_iter().flat_map(Fan::into_items));
+                self.cancel_step(id.clone())?;
+            }
+            if let Some(item) = within.item.filter(|_| closing != scope) {
+                self.cancel_step(item.id)?;
+            }
+        }
+        let scopes = &self.scopes;
+        self.ready.retain(|at| scopes.contains(at.scope));
+        self.retries.retain(|(_, at)| scopes.contains(at.scope));
+        Ok(())
+    }
+
+    /// Says that a step was stopped, if it was under way.
+    pub(super) fn cancel_step(&mut self, id: StepId) -> Result<(), Error> {
+        let status = self.state.steps.get(&id).map(|seen| seen.status);
+        if matches!(status, Some(StepStatus::Running | StepStatus::Waiting)) {
+            self.emit(Some(id), EventKind::StepCancelled)?;
+        }
+        Ok(())
+    }
+
     /// What depends on the step may go on.
-    fn goes_on(&mut self, step: usize, port: Option<String>) -> Result<(), Error> {
-        let decisions = self.progress.ran(&self.prepared.clone(), step, port);
-        self.decide(decisions)
+    fn goes_on(&mut self, step: At, port: Option<String>) -> Result<(), Error> {
+        let Some(within) = self.scopes.get_mut(step.scope) else { return Ok(()) };
+        let decisions = within.ran(step.index, port);
+        self.decide(step.scope, decisions)
     }
 
     /// Every step has ended: the run's output is made.
     pub(super) async fn succeed(&mut self) -> Result<(), Error> {
-        let made = match self.output().await {
+        let made = match self.result_of(ScopeId::ROOT).await {
             Ok(output) => {
-                let (store, most) = (&*self.engine.store, MAX_INLINE_RUN_OUTPUT_BYTES);
+                let (store, most) = (&*self.engine.store, MAX_INLINE_RESULT_BYTES);
                 let kept = payload::keep(store, self.run, output, most, &[]).await;
                 kept.map_err(|error| unreadable(&error))
             }
@@ -218,11 +272,14 @@ impl Driver {
         }
     }
 
-    async fn output(&mut self) -> Result<Json, Failure> {
-        let prepared = self.prepared.clone();
-        let Some(template) = &prepared.output else { return self.last_outputs().await };
-        self.load(self.blobs_of(template)).await?;
-        self.resolve(template).map_err(|error| Failure {
+    /// What a graph gives when all its steps have ended: the flow's output, or an item's result.
+    pub(super) async fn result_of(&mut self, scope: ScopeId) -> Result<Json, Failure> {
+        let Some(graph) = self.scopes.get(scope).map(|within| within.graph.clone()) else {
+            return Ok(Json::null());
+        };
+        let Some(template) = &graph.output else { return self.last_outputs(scope).await };
+        self.load(self.blobs_of(scope, template)).await?;
+        self.resolve(scope, template).map_err(|error| Failure {
             code: Some("output_failed".to_owned()),
             ..template_failure(&error, "output")
         })
@@ -230,49 +287,58 @@ impl Driver {
 
     /// Without an `output`, a flow gives what its last steps gave: those that no other step needs. Where that is more
     /// than is loaded at a time, it gives references to the large ones.
-    async fn last_outputs(&mut self) -> Result<Json, Failure> {
-        let last: Vec<StepId> = self
-            .prepared
-            .steps
-            .iter()
-            .filter(|planned| planned.dependents.is_empty())
-            .map(|planned| planned.step.id.clone())
+    async fn last_outputs(&mut self, scope: ScopeId) -> Result<Json, Failure> {
+        let Some(within) = self.scopes.get(scope) else { return Ok(Json::null()) };
+        let steps = within.graph.steps.iter().zip(within.ids.iter());
+        let last: Vec<(StepId, StepId)> = steps
+            .filter(|(planned, _)| planned.dependents.is_empty())
+            .map(|(planned, id)| (planned.step.id.clone(), id.clone()))
             .collect();
-        let blobs: BTreeSet<StepId> = last.iter().filter_map(|id| self.blob_step(id.as_str())).collect();
-        let (all, of_blobs) = (self.bytes_of(&last), self.bytes_of(&blobs));
+        let ids = || last.iter().map(|(_, id)| id);
+        let blobs: BTreeSet<StepId> = ids().filter(|id| self.is_blob(id)).cloned().collect();
+        let (all, of_blobs) = (self.bytes_of(ids()), self.bytes_of(&blobs));
         if all <= MAX_LOADED_BYTES {
             self.load(blobs).await?;
         } else if all - of_blobs > MAX_LOADED_BYTES {
             return Err(too_much_to_load(all));
         }
         let mut outputs = Map::new();
-        for id in last {
+        for (name, id) in last {
             let seen = self.state.steps.get(&id).and_then(|seen| seen.output_for_steps());
             let value: Option<Value> = match self.wholes.get(&id) {
                 Some(whole) => Some(whole.value().clone()),
                 None => seen.map(|payload| crate::context::seen_by_cells(payload).value().clone()),
             };
             if let Some(value) = value {
-                outputs.insert(id.to_string(), value);
+                outputs.insert(name.to_string(), value);
             }
         }
         Ok(json!(outputs).into())
     }
 
-    fn seen_attempts(&self, step: usize) -> u32 {
-        let seen = self.step_id(step).and_then(|id| self.state.steps.get(id));
-        seen.map_or(1, |seen| seen.attempts)
+    fn seen_attempts(&self, step: At) -> u32 {
+        self.seen(step).map_or(1, |seen| seen.attempts)
     }
 
     /// The ports of the component that serves the step.
-    fn ports(&self, step: usize) -> Vec<String> {
-        let planned = self.prepared.steps.get(step);
+    fn ports(&self, step: At) -> Vec<String> {
+        let planned = self.scopes.planned(step);
         let types = planned.and_then(|planned| self.prepared.types.get(&planned.step.kind));
-        let seen = planned.and_then(|planned| self.state.steps.get(&planned.step.id));
-        let digest = seen.and_then(|seen| seen.routed.as_ref()).map(|routed| routed.digest);
+        let digest = self.seen(step).and_then(|seen| seen.routed.as_ref()).map(|routed| routed.digest);
         let provider =
             types.and_then(|kind| kind.providers.iter().find(|provider| Some(provider.digest) == digest));
         provider.map(|provider| provider.describe.ports.clone()).unwrap_or_default()
+    }
+}
+
+/// What is wrong with a part of a flow that is known only now.
+pub(super) fn of_problems(code: &str, what: &str, problems: &[Problem]) -> Failure {
+    let list: Vec<_> = problems.iter().take(MAX_SHOWN_PROBLEMS).map(ToString::to_string).collect();
+    let failure =
+        Failure::system(Fault::Config, code, format!("{what} is not valid: {}", list.join("; ")));
+    match problems.iter().find_map(|problem| problem.hint.clone()) {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
     }
 }
 

@@ -8,17 +8,21 @@ use std::{
 
 use serde_json::{Map, Value};
 use stepcell_core::{
-    EventKind, Failure, Fault, Json, StepId,
+    EventKind, Failure, Fault, Json, RunId, StepId,
     catalog::{Describe, Provider},
     event::{Payload, Receipt, StepRouted, StepSkipped, StepStarted},
     plan::PlannedStep,
     template::{Scope, Steps, Template, TemplateError, truthy},
 };
 
-use super::{Driver, Ended, MAX_BYTES_IN_FLIGHT, MAX_CONTEXT_BYTES, MAX_LOADED_BYTES, MAX_STEPS_IN_FLIGHT};
+use super::{
+    At, Driver, Ended, MAX_BYTES_IN_FLIGHT, MAX_CONTEXT_BYTES, MAX_LOADED_BYTES, MAX_STEPS_IN_FLIGHT, Written,
+    scope::ScopeId,
+};
 use crate::{
     Call, Entry, Error, Outcome,
     context::{self, Parts, idempotency_key},
+    engine::Inner,
     meter::{Meter, Resource},
     payload,
     runner::LimitsRequest,
@@ -29,7 +33,7 @@ const LONG_PREPARATION: Duration = Duration::from_micros(500);
 
 /// A call that is made once the events before it are where they must be.
 struct Launch {
-    step: usize,
+    step: At,
     call: Call,
     provider: Arc<Provider>,
 }
@@ -68,7 +72,7 @@ impl Driver {
 
     fn start(&mut self, launch: Launch) {
         let Launch { step, call, provider } = launch;
-        let (run, bytes) = (self.run, call.config.len() + call.context.len());
+        let (run, bytes) = (self.run, bytes_of_call(&call));
         let (engine, meter) = (self.engine.clone(), self.meter.clone());
         let before = (!provider.pure_step).then(|| self.outbox.last());
         self.in_flight.push(Box::pin(async move {
@@ -76,71 +80,83 @@ impl Driver {
                 before.await?;
             }
             let mut completion = engine.runner.run(call).await;
-            let output = match &completion.result {
-                Ok(Outcome::Done(output) | Outcome::Branch { output, .. }) => Some(output.clone()),
-                _ => None,
-            };
-            let describe = &provider.describe;
-            let mut payload = None;
-            if let Some(output) = output {
-                count_tokens(describe, &output, &meter, &mut completion.receipt);
-                let (most, fields) = (describe.max_output_bytes, &describe.context_fields);
-                match payload::keep(&*engine.store, run, output, most, fields).await {
-                    Ok(kept) => payload = Some(kept),
-                    Err(error) => completion.result = Err(not_kept(&error)),
-                }
+            if let Ok(Outcome::Done(output) | Outcome::Branch { output, .. }) = &completion.result {
+                count_tokens(&provider.describe, output, &meter, &mut completion.receipt);
             }
-            Ok(Ended { step, bytes, completion, payload })
+            let written = match &completion.result {
+                Ok(outcome) => write_down(&engine, run, &provider.describe, outcome).await,
+                Err(_) => Ok(Written::Nothing),
+            };
+            let written = written.unwrap_or_else(|error| {
+                completion.result = Err(not_kept(&error));
+                Written::Nothing
+            });
+            Ok(Ended { step, bytes, completion, written })
         }));
     }
 
     /// Everything before the call. A step that ends here, skipped or failed, gives none.
-    async fn prepare(&mut self, index: usize) -> Result<Option<Launch>, Error> {
-        let prepared = self.prepared.clone();
-        let Some(planned) = prepared.steps.get(index) else { return Ok(None) };
-        if let Err(failure) = self.load_wholes(planned).await {
-            self.fail(index, failure, Receipt::default())?;
+    async fn prepare(&mut self, at: At) -> Result<Option<Launch>, Error> {
+        let Some(graph) = self.scopes.get(at.scope).map(|within| within.graph.clone()) else {
+            return Ok(None);
+        };
+        let Some(planned) = graph.steps.get(at.index) else { return Ok(None) };
+        if let Err(failure) = self.load_wholes(at, planned).await {
+            self.fail(at, failure, Receipt::default())?;
             return Ok(None);
         }
-        let first = self.state.steps.get(&planned.step.id).is_none_or(|seen| seen.attempts == 0);
-        if first && !self.condition_holds(index, planned)? {
+        let first = self.seen(at).is_none_or(|seen| seen.attempts == 0);
+        if first && !self.condition_holds(at, planned)? {
             return Ok(None);
         }
-        let (config, provider) = match self.configure(planned) {
+        let configured = match self.configure(at, planned) {
+            Ok((config, provider)) => self.entry(at).await.map(|entry| (config, provider, entry)),
+            Err(failure) => Err(failure),
+        };
+        let (config, provider, entry) = match configured {
             Ok(configured) => configured,
             Err(failure) => {
-                self.fail(index, failure, Receipt::default())?;
+                self.fail(at, failure, Receipt::default())?;
                 return Ok(None);
             }
         };
-        let call = self.call(index, planned, config, provider.clone(), first)?;
+        let call = self.call(at, planned, config, provider.clone(), entry, first)?;
         if call.context.len() > MAX_CONTEXT_BYTES {
-            self.fail(index, context_too_big(call.context.len()), Receipt::default())?;
+            self.fail(at, context_too_big(call.context.len()), Receipt::default())?;
             return Ok(None);
         }
-        self.in_flight_bytes += call.config.len() + call.context.len();
-        Ok(Some(Launch { step: index, call, provider }))
+        self.in_flight_bytes += bytes_of_call(&call);
+        Ok(Some(Launch { step: at, call, provider }))
     }
 
-    fn condition_holds(&mut self, index: usize, planned: &PlannedStep) -> Result<bool, Error> {
+    fn condition_holds(&mut self, at: At, planned: &PlannedStep) -> Result<bool, Error> {
         let Some(condition) = &planned.condition else { return Ok(true) };
-        match self.resolve(condition) {
+        match self.resolve(at.scope, condition) {
             Ok(value) if truthy(value.value()) => return Ok(true),
             Ok(_) => {
                 let reason = "its `if` is false".to_owned();
-                self.emit_for(index, EventKind::StepSkipped(StepSkipped { reason }))?;
-                let decisions = self.progress.skipped(&self.prepared.clone(), index);
-                self.decide(decisions)?;
+                self.emit_for(at, EventKind::StepSkipped(StepSkipped { reason }))?;
+                let within = self.scopes.get_mut(at.scope);
+                let decisions = within.map(|within| within.skipped(at.index)).unwrap_or_default();
+                self.decide(at.scope, decisions)?;
             }
-            Err(error) => self.fail(index, template_failure(&error, "if"), Receipt::default())?,
+            Err(error) => self.fail(at, template_failure(&error, "if"), Receipt::default())?,
         }
         Ok(false)
     }
 
+    /// Which function is called, with what ended the step's wait.
+    async fn entry(&mut self, at: At) -> Result<Entry, Failure> {
+        let Some(signal) = self.seen(at).and_then(|seen| seen.signal.clone()) else {
+            return Ok(Entry::Execute);
+        };
+        let Some(count) = items_of(&signal) else { return Ok(Entry::Resume { signal }) };
+        Ok(Entry::Resume { signal: self.item_results(at, count).await? })
+    }
+
     /// The resolved config and the plugin that serves it.
-    fn configure(&self, planned: &PlannedStep) -> Result<(Json, Arc<Provider>), Failure> {
-        let secrets = self.placeholders(planned).map(|secrets| ("secret", secrets));
-        let config = self.resolve_with(&planned.config, secrets.as_slice());
+    fn configure(&self, at: At, planned: &PlannedStep) -> Result<(Json, Arc<Provider>), Failure> {
+        let config = self.resolve_with(at.scope, &planned.config, self.placeholders(at, planned));
         let config = config.map_err(|error| template_failure(&error, "config"))?;
         let kind = &planned.step.kind;
         let provider = self.prepared.types.get(kind).and_then(|kind| kind.route(config.value()));
@@ -166,97 +182,128 @@ impl Driver {
 
     fn call(
         &mut self,
-        index: usize,
+        at: At,
         planned: &PlannedStep,
         config: Json,
         provider: Arc<Provider>,
+        entry: Entry,
         first: bool,
     ) -> Result<Call, Error> {
-        let id = &planned.step.id;
-        let (attempt, signal) = match self.state.steps.get(id) {
-            Some(seen) => (next_attempt(seen), seen.signal.clone()),
-            None => (1, None),
-        };
-        let key = idempotency_key(self.run, id);
+        let gone = || Error::Damaged { run: self.run, reason: "a step of it is gone".to_owned() };
+        let id = self.scopes.step_id(at).ok_or_else(gone)?.clone();
+        let attempt = self.state.steps.get(&id).map_or(1, next_attempt);
+        let key = idempotency_key(self.run, &id);
         if first {
             let routed = StepRouted {
                 plugin: provider.file.clone(),
                 digest: provider.digest,
                 why: why_routed(&provider),
             };
-            self.emit_for(index, EventKind::StepRouted(routed))?;
+            self.emit_for(at, EventKind::StepRouted(routed))?;
         }
         // A resumed step goes on with the attempt that parked it, and says so: the cell's clock is in the log, and
         // a second driver of the same run is found out before the step reaches outside.
         let started = StepStarted { attempt, idempotency_key: key.clone() };
-        let started_at = self.emit_for(index, EventKind::StepStarted(started))?;
-        let context = self.context(planned, &provider, attempt, &key);
-        let (own, flow) = (planned.step.limits, self.prepared.flow.limits);
+        let started_at = self.emit_for(at, EventKind::StepStarted(started))?;
+        let context = self.context(at, planned, &provider, attempt, &key);
+        let within = self.scopes.get(at.scope);
+        let cancel = within.map_or_else(|| self.cancel.child_token(), |within| within.cancel.child_token());
+        let bounds = within.and_then(|within| within.bounds(at.index));
+        let limits = bounds.map(|bounds| bounds.limits).unwrap_or_default();
         Ok(Call {
             run: self.run,
-            step: id.clone(),
+            step: id,
             kind: planned.step.kind.clone(),
             attempt,
             started_at,
             provider,
-            entry: signal.map_or(Entry::Execute, |signal| Entry::Resume { signal }),
+            entry,
             config: config.text().to_owned(),
             context,
             limits: LimitsRequest {
-                fuel: smaller(own.fuel, flow.fuel),
-                memory: smaller(own.memory, flow.memory),
-                time: smaller(own.time, flow.time),
-                output: smaller(own.output, flow.output),
-                request: smaller(own.request, flow.request),
-                response: smaller(own.response, flow.response),
-                requests: smaller(own.requests, flow.requests),
+                fuel: limits.fuel,
+                memory: limits.memory,
+                time: limits.time,
+                output: limits.output,
+                request: limits.request,
+                response: limits.response,
+                requests: limits.requests,
                 timeout: planned.step.timeout,
             },
-            grants: self.prepared.narrowings.get(index).cloned().unwrap_or_default(),
+            grants: bounds.map(|bounds| bounds.grants.clone()).unwrap_or_default(),
             secrets: planned.config.references().secret_names().cloned().collect(),
             meter: self.meter.clone(),
             blobs: self.blobs.clone(),
-            cancel: self.cancel.child_token(),
+            cancel,
         })
     }
 
-    fn context(&self, planned: &PlannedStep, provider: &Provider, attempt: u32, key: &str) -> String {
-        let outputs = planned.ancestors.iter().filter_map(|ancestor| {
-            let id = self.step_id(ancestor)?;
-            Some((id, self.state.steps.get(id)?.output_for_steps()?))
-        });
+    fn context(
+        &self,
+        at: At,
+        planned: &PlannedStep,
+        provider: &Provider,
+        attempt: u32,
+        key: &str,
+    ) -> String {
+        let outputs = self
+            .scopes
+            .ancestors(at)
+            .filter_map(|(name, id)| Some((name, self.state.steps.get(id)?.output_for_steps()?)));
         context::build(Parts {
             need: provider.describe.context,
-            input: &self.state.input,
+            input: self.input(at.scope),
             steps: outputs,
-            id: &planned.step.id,
+            id: self.scopes.step_id(at).unwrap_or(&planned.step.id),
             attempt,
             idempotency_key: key,
+            ports: (!provider.describe.ports.is_empty()).then_some(&planned.used_ports),
         })
+    }
+
+    /// What `input` stands for in a graph.
+    fn input(&self, scope: ScopeId) -> &Json {
+        self.scopes.get(scope).map_or(&self.state.input, |within| &within.input)
     }
 
     /// What `secret.NAME` stands for in a step's config: placeholders, never a secret.
-    fn placeholders(&self, planned: &PlannedStep) -> Option<Json> {
+    fn placeholders(&self, at: At, planned: &PlannedStep) -> Option<Json> {
+        let id = self.scopes.step_id(at)?;
         let placeholder = |name: &String| {
-            (name.clone(), Value::from(self.engine.runner.placeholder(self.run, &planned.step.id, name)))
+            (name.clone(), Value::from(self.engine.runner.placeholder(self.run, id, name)))
         };
         let all: Map<_, _> = planned.config.references().secret_names().map(placeholder).collect();
         (!all.is_empty()).then(|| Value::Object(all).into())
     }
 
-    pub(super) fn resolve(&self, template: &Template) -> Result<Json, TemplateError> {
-        self.resolve_with(template, &[])
+    pub(super) fn resolve(&self, scope: ScopeId, template: &Template) -> Result<Json, TemplateError> {
+        self.resolve_with(scope, template, None)
     }
 
-    fn resolve_with(&self, template: &Template, extra: &[(&str, Json)]) -> Result<Json, TemplateError> {
-        template.resolve(&Scope { input: &self.state.input, steps: &Outputs(self), extra })
+    fn resolve_with(
+        &self,
+        scope: ScopeId,
+        template: &Template,
+        secrets: Option<Json>,
+    ) -> Result<Json, TemplateError> {
+        let within = self.scopes.get(scope).and_then(|within| within.item.as_ref());
+        let variables = within.map(|item| item.variables.as_slice()).unwrap_or_default();
+        let steps = &Outputs { driver: self, scope };
+        let input = self.input(scope);
+        match secrets {
+            None => template.resolve(&Scope { input, steps, extra: variables }),
+            Some(secrets) => {
+                let extra = [variables, &[("secret", secrets)]].concat();
+                template.resolve(&Scope { input, steps, extra: &extra })
+            }
+        }
     }
 
     /// Templates read whole values: what is kept as a blob is fetched before they are resolved.
-    async fn load_wholes(&mut self, planned: &PlannedStep) -> Result<(), Failure> {
+    async fn load_wholes(&mut self, at: At, planned: &PlannedStep) -> Result<(), Failure> {
         let templates = planned.condition.iter().chain([&planned.config]);
-        let names = templates.flat_map(|template| self.blobs_of(template)).collect();
-        self.load(names).await
+        let ids = templates.flat_map(|template| self.blobs_of(at.scope, template)).collect();
+        self.load(ids).await
     }
 
     /// Fetches the whole outputs of these steps, unless they are here.
@@ -293,16 +340,54 @@ impl Driver {
     }
 
     /// The steps whose outputs a template reads and that are kept as blobs.
-    pub(super) fn blobs_of(&self, template: &Template) -> BTreeSet<StepId> {
+    pub(super) fn blobs_of(&self, scope: ScopeId, template: &Template) -> BTreeSet<StepId> {
         let names = template.references().steps.keys();
-        names.filter_map(|name| self.blob_step(name)).collect()
+        let ids = names.filter_map(|name| self.scopes.named(scope, name));
+        ids.filter(|id| self.is_blob(id)).cloned().collect()
     }
 
-    /// The step of this name, if its output is a blob.
-    pub(super) fn blob_step(&self, name: &str) -> Option<StepId> {
-        let (id, seen) = self.state.steps.get_key_value(name)?;
-        matches!(seen.output_for_steps()?, Payload::Blob { .. }).then(|| id.clone())
+    /// Whether the output of a step is a blob.
+    pub(super) fn is_blob(&self, id: &StepId) -> bool {
+        let output = self.state.steps.get(id).and_then(|seen| seen.output_for_steps());
+        matches!(output, Some(Payload::Blob { .. }))
     }
+}
+
+/// What the log gets of an outcome: what is too big for it is kept as a blob.
+async fn write_down(
+    engine: &Inner,
+    run: RunId,
+    describe: &Describe,
+    outcome: &Outcome,
+) -> Result<Written, stepcell_store::Error> {
+    let store = &*engine.store;
+    match outcome {
+        Outcome::Done(output) | Outcome::Branch { output, .. } => {
+            let (most, fields) = (describe.max_output_bytes, &describe.context_fields);
+            Ok(Written::Output(payload::keep(store, run, output.clone(), most, fields).await?))
+        }
+        Outcome::FanOut { items, body, .. } => {
+            let most = describe.max_output_bytes;
+            let items = payload::keep(store, run, items.clone(), most, &[]).await?;
+            Ok(Written::FanOut { items, body: payload::keep(store, run, body.clone(), most, &[]).await? })
+        }
+        Outcome::WaitTimer { .. } | Outcome::WaitSignal { .. } => Ok(Written::Nothing),
+    }
+}
+
+/// How many items' results a signal stands for, if it is one that ends a fan-out.
+fn items_of(signal: &Json) -> Option<u64> {
+    let signal = signal.value();
+    signal.get("kind").filter(|kind| *kind == "items")?;
+    signal.get("count")?.as_u64()
+}
+
+fn bytes_of_call(call: &Call) -> usize {
+    let signal = match &call.entry {
+        Entry::Execute => 0,
+        Entry::Resume { signal } => signal.len(),
+    };
+    call.config.len() + call.context.len() + signal
 }
 
 /// The tokens that a step says it used count like everything else that it used.
@@ -315,33 +400,34 @@ fn count_tokens(describe: &Describe, output: &Json, meter: &Meter, receipt: &mut
 }
 
 /// What templates see of the run.
-struct Outputs<'a>(&'a Driver);
+struct Outputs<'a> {
+    driver: &'a Driver,
+    scope: ScopeId,
+}
 
 impl Steps for Outputs<'_> {
-    fn output(&self, id: &str) -> Option<Json> {
-        if let Some(whole) = self.0.wholes.get(id) {
+    fn output(&self, name: &str) -> Option<Json> {
+        let id = self.driver.scopes.named(self.scope, name)?;
+        if let Some(whole) = self.driver.wholes.get(id) {
             return Some(whole.clone());
         }
-        let output = self.0.state.steps.get(id)?.output_for_steps()?;
+        let output = self.driver.state.steps.get(id)?.output_for_steps()?;
         Some(context::seen_by_cells(output).clone())
     }
 
     fn names(&self) -> Vec<String> {
-        let steps = self.0.state.steps.iter();
-        steps.filter(|(_, seen)| seen.output_for_steps().is_some()).map(|(id, _)| id.to_string()).collect()
+        let driver = self.driver;
+        let has_output =
+            |id: &StepId| driver.state.steps.get(id).is_some_and(|seen| seen.output_for_steps().is_some());
+        let visible = driver.scopes.seen_from(self.scope);
+        let steps = visible.flat_map(|within| within.graph.ids.iter().zip(within.ids.iter()));
+        steps.filter(|(_, id)| has_output(id)).map(|(name, _)| name.to_string()).collect()
     }
 }
 
 /// The attempt that a step makes now: the first, the one that a crash cut short, or the one after a failure.
 fn next_attempt(seen: &stepcell_core::run::StepState) -> u32 {
     if seen.retry_at.is_some() { seen.attempts + 1 } else { seen.attempts.max(1) }
-}
-
-fn smaller<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
 }
 
 pub(super) fn too_much_to_load(bytes: u64) -> Failure {

@@ -70,9 +70,9 @@ impl Driver {
         if seen.status != StepStatus::Waiting || at > Timestamp::now() {
             return Ok(());
         }
-        let Some(index) = self.prepared.index(id.as_str()) else { return Ok(()) };
+        let Some(at) = self.at(id.as_str()) else { return Ok(()) };
         self.emit(Some(id.clone()), EventKind::StepResumed(StepResumed { signal: signal.into() }))?;
-        self.ready.push_back(index);
+        self.ready.push_back(at);
         Ok(())
     }
 }
