@@ -29,7 +29,7 @@ usage: cargo xtask COMMAND
 
   demo      set up, build everything, run the example flow
   test      set up, build everything, run every test
-  bench     set up, build everything, measure what the host has to reach
+  bench     set up, build everything, measure what the host has to reach beside its rivals
   setup     install what building needs and is missing
   plugins   build the built-in step types into target/plugins
   guests    build the test programs into target/guests

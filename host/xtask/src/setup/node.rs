@@ -19,7 +19,7 @@ pub(crate) fn module(root: &Path, path: &str) -> PathBuf {
     folder(root).join("node_modules").join(path)
 }
 
-/// Installs what `package-lock.json` lists, by version and hash.
+/// Installs the tools, with the node and npm that are there.
 pub(super) fn install(root: &Path) -> Result<()> {
     for program in ["node", "npm"] {
         if !succeeds(Command::new(program).arg("--version")) {
@@ -28,25 +28,28 @@ pub(super) fn install(root: &Path) -> Result<()> {
             );
         }
     }
-    let folder = folder(root);
-    let tools = root.join("host/xtask/tools");
+    install_list("the JavaScript tools", &root.join("host/xtask/tools"), &folder(root))
+}
+
+/// Installs what the `package-lock.json` in `list` names, by version and hash. No package's own scripts are run.
+pub(crate) fn install_list(what: &str, list: &Path, folder: &Path) -> Result<()> {
     let files = ["package.json", "package-lock.json"];
     let mut inputs = Inputs::default();
     for file in files {
-        inputs = inputs.path(&tools.join(file))?;
+        inputs = inputs.path(&list.join(file))?;
     }
     let stamp = inputs.stamp(folder.join("installed"));
     if stamp.is_done() {
         return Ok(());
     }
-    step("installing the JavaScript tools into target/tools/npm", || {
-        fs::create_dir_all(&folder)?;
+    step(&format!("installing {what} into {}", folder.display()), || {
+        fs::create_dir_all(folder)?;
         for file in files {
-            fs::copy(tools.join(file), folder.join(file)).with_context(|| format!("copying {file}"))?;
+            fs::copy(list.join(file), folder.join(file)).with_context(|| format!("copying {file}"))?;
         }
         // `npm ci` would refuse the lock: some platforms' optional packages were never published.
         let npm = ["install", "--no-save", "--loglevel=error", "--no-audit", "--no-fund", "--ignore-scripts"];
-        run(Command::new("npm").args(npm).current_dir(&folder))?;
+        run(Command::new("npm").args(npm).current_dir(folder))?;
         stamp.done()
     })
 }
