@@ -137,6 +137,10 @@ pub struct StepRouted {
     pub plugin: String,
     pub digest: Digest,
     pub why: String,
+    /// Names the resolved config, secrets by name and not by placeholder: the first 16 hex digits of its sha256. A
+    /// later run that tries this one again knows by it whether the step would do the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

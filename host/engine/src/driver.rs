@@ -4,6 +4,7 @@
 //! go on without waiting for the store; a step that can reach outside waits until all that led to it is
 //! synced, and so does every acknowledgement (ARCHITECTURE.md, invariants 3 and 4).
 
+mod earlier;
 mod fan;
 mod finish;
 mod launch;
@@ -35,6 +36,7 @@ use crate::{
     progress::Decision,
     view::RunView,
 };
+use earlier::Earlier;
 use fan::Fan;
 pub(crate) use outbox::{Outbox, Synced};
 pub(crate) use scope::At;
@@ -109,6 +111,8 @@ pub(crate) struct Driver {
     /// By the step that fans out.
     fans: HashMap<At, Fan>,
     todo: VecDeque<Work>,
+    /// The run that this one tries again, while it is there.
+    earlier: Option<Earlier>,
     outbox: Outbox,
     mailbox: mpsc::UnboundedReceiver<Command>,
     /// Steps that may start, and could not yet because too many are in flight.
@@ -152,6 +156,7 @@ impl Driver {
             scopes: Scopes::new(prepared.graph.clone(), state.input.clone(), cancel.clone()),
             fans: HashMap::new(),
             todo: VecDeque::new(),
+            earlier: None,
             engine,
             run,
             prepared,
@@ -190,6 +195,7 @@ impl Driver {
     }
 
     async fn run_to_stop(&mut self) -> Result<Stop, Error> {
+        self.look_back().await?;
         self.catch_up()?;
         loop {
             self.tend().await?;

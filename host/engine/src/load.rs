@@ -32,6 +32,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Outlines kept for showing runs. Bounds memory; a miss costs reading the flow's definition.
 const MAX_OUTLINES: usize = 256;
 
+/// Flows kept ready for runs that are taken up. Bounds memory; a miss costs reading and planning the flow.
+const MAX_PINNED: usize = 64;
+
+/// The flows of the runs that were taken up last, each with what it pins.
+pub(crate) type Pinned = Mutex<HashMap<Digest, (BTreeMap<String, Vec<Digest>>, Arc<Prepared>)>>;
+
 /// The outlines of the flows that were shown last.
 pub(crate) type Outlines = Mutex<HashMap<Digest, Arc<Outline>>>;
 
@@ -187,8 +193,12 @@ async fn fail_for_good(
     Ok(outbox.synced(engine, state).await?)
 }
 
-/// The flow of a run with the plugins that the run pinned.
+/// The flow of a run with the plugins that the run pinned. Runs of the same flow share it.
 async fn prepare(engine: &Inner, run: RunId, state: &RunState) -> Result<Arc<Prepared>, Error> {
+    let known = engine.pinned.lock().get(&state.flow_digest).cloned();
+    if let Some((_, prepared)) = known.filter(|(pins, _)| *pins == state.plugins) {
+        return Ok(prepared);
+    }
     let mut types = BTreeMap::new();
     for (kind, digests) in &state.plugins {
         let mut providers = Vec::with_capacity(digests.len());
@@ -209,7 +219,13 @@ async fn prepare(engine: &Inner, run: RunId, state: &RunState) -> Result<Arc<Pre
         let list: Vec<_> = problems.iter().map(ToString::to_string).collect();
         Error::Damaged { run, reason: format!("its flow is no longer valid: {}", list.join("; ")) }
     })?;
-    Ok(Arc::new(Prepared::new(plan, types)))
+    let prepared = Arc::new(Prepared::new(plan, types));
+    let mut pinned = engine.pinned.lock();
+    if pinned.len() >= MAX_PINNED {
+        pinned.clear();
+    }
+    pinned.insert(state.flow_digest, (state.plugins.clone(), prepared.clone()));
+    Ok(prepared)
 }
 
 async fn source(engine: &Inner, run: RunId, flow: Digest) -> Result<Value, Error> {

@@ -1,5 +1,7 @@
 //! A run as people and programs see it.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -21,7 +23,10 @@ pub struct RunView {
     pub error: Option<RunFailure>,
     pub created_at: Timestamp,
     pub finished_at: Option<Timestamp>,
-    /// In the order of the flow, then items and the like in the order in which they started.
+    /// The run that this one tries again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<RunId>,
+    /// In the order of the flow. The items of a fan-out are counted at its step: there may be thousands.
     pub steps: IndexMap<StepId, StepView>,
 }
 
@@ -67,7 +72,13 @@ pub struct StepView {
     pub port: Option<String>,
     /// What a waiting step waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub wait: Option<Wait>,
+    pub wait: Option<WaitView>,
+    /// Of a step that fans out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<ItemCounts>,
+    /// The earlier run that the output was taken over from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_from: Option<RunId>,
     /// Why a step was skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -84,6 +95,49 @@ pub struct StepView {
     pub duration_us: u64,
 }
 
+/// What a parked step waits for, without the items of a fan-out.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum WaitView {
+    /// As the log has it.
+    Signal(Wait),
+    Items {
+        #[serde(rename = "for")]
+        what: &'static str,
+        count: u64,
+        concurrency: u32,
+        keep_going: bool,
+    },
+}
+
+/// How far a fan-out has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ItemCounts {
+    pub total: u64,
+    /// An item whose `if` was false counts as well.
+    pub succeeded: u64,
+    pub failed: u64,
+}
+
+/// Some of the items of a step; serialises to the answer of `GET /runs/{id}/steps/{step}/items`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ItemsPage {
+    pub items: Vec<ItemView>,
+    /// What to ask for the next page with; `None` on the last one.
+    pub next: Option<u64>,
+}
+
+/// One item of a fan-out.
+#[derive(Debug, Clone, Serialize)]
+pub struct ItemView {
+    pub index: u64,
+    #[serde(flatten)]
+    pub step: StepView,
+    /// The steps of its body, where that has more than one, by their names in the log.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub steps: IndexMap<StepId, StepView>,
+}
+
 impl RunView {
     /// Whether nothing will change any more.
     pub fn is_final(&self) -> bool {
@@ -92,14 +146,12 @@ impl RunView {
 
     /// `outline` names the flow's steps with their types, in order.
     pub(crate) fn new(run_id: RunId, state: &RunState, outline: &[(StepId, String)]) -> Self {
+        let counts = count_items(state);
         let mut steps = IndexMap::with_capacity(outline.len());
         for (id, kind) in outline {
-            steps.insert(id.clone(), StepView::new(kind, state.steps.get(id), state.status));
-        }
-        for (id, step) in &state.steps {
-            if !steps.contains_key(id) {
-                steps.insert(id.clone(), StepView::new("", Some(step), state.status));
-            }
+            let mut view = StepView::new(kind, state.steps.get(id), state.status);
+            view.items = counts.get(id.as_str()).copied();
+            steps.insert(id.clone(), view);
         }
         Self {
             run_id,
@@ -113,6 +165,7 @@ impl RunView {
                 .map(|error| RunFailure { failure: error.into(), step: state.failed_step.clone() }),
             created_at: state.created_at,
             finished_at: state.finished_at,
+            retry_of: state.retry_of.as_ref().map(|retry| retry.run),
             steps,
         }
     }
@@ -128,6 +181,8 @@ impl StepView {
             error: None,
             port: None,
             wait: None,
+            items: None,
+            kept_from: None,
             reason: None,
             retry_at: None,
             plugin: None,
@@ -142,7 +197,8 @@ impl StepView {
             view.output = step.output_for_steps().map(shown);
             view.error = step.error.as_ref().map(FailureView::from);
             view.port.clone_from(&step.port);
-            view.wait = step.wait.clone().filter(|_| step.status == StepStatus::Waiting);
+            view.wait = step.wait.as_ref().filter(|_| step.status == StepStatus::Waiting).map(WaitView::from);
+            view.kept_from = step.kept_from;
             view.reason.clone_from(&step.skip_reason);
             view.retry_at = step.retry_at;
             view.plugin = step.routed.as_ref().map(|routed| routed.plugin.clone());
@@ -157,6 +213,70 @@ impl StepView {
             view.reason = Some(format!("it never started: the run ended as {run}"));
         }
         view
+    }
+}
+
+impl ItemsPage {
+    /// The items of step `id` from number `from` on, at most `limit`; `None` for a step that did not fan out.
+    pub(crate) fn new(state: &RunState, id: &StepId, from: u64, limit: usize) -> Option<Self> {
+        let total = state.steps.get(id)?.items?;
+        let until = from.saturating_add(limit as u64).min(total);
+        let item = |index: u64| {
+            let step = id.item(usize::try_from(index).ok()?, None);
+            let step = StepView::new("", state.steps.get(&step), state.status);
+            Some(ItemView { index, step, steps: IndexMap::new() })
+        };
+        let mut items: Vec<ItemView> = (from..until).filter_map(item).collect();
+        for (name, step) in &state.steps {
+            let Some((index, inner)) = item_of(id.as_str(), name.as_str()) else { continue };
+            let position = index.checked_sub(from).and_then(|position| usize::try_from(position).ok());
+            let Some(item) = position.and_then(|position| items.get_mut(position)) else { continue };
+            // What stands deeper is listed at the step that fans out there.
+            if !inner.is_empty() && !inner.contains('[') {
+                item.steps.insert(name.clone(), StepView::new("", Some(step), state.status));
+            }
+        }
+        Some(Self { items, next: (until < total).then_some(until) })
+    }
+}
+
+/// The number of the item of step `of` that a name belongs to, and what follows in the name.
+fn item_of<'n>(of: &str, name: &'n str) -> Option<(u64, &'n str)> {
+    let (index, inner) = name.strip_prefix(of)?.strip_prefix('[')?.split_once(']')?;
+    Some((index.parse().ok()?, inner))
+}
+
+/// How far each fan-out of the flow has come, by the step's name.
+fn count_items(state: &RunState) -> HashMap<&str, ItemCounts> {
+    let mut counts: HashMap<&str, ItemCounts> = HashMap::new();
+    for (id, step) in &state.steps {
+        if let Some(total) = step.items.filter(|_| !id.as_str().contains('[')) {
+            counts.entry(id.as_str()).or_default().total = total;
+        }
+        let Some((of, rest)) = id.as_str().split_once('[') else { continue };
+        // A step within an item is no item.
+        if rest.find(']') != rest.len().checked_sub(1) {
+            continue;
+        }
+        let counts = counts.entry(of).or_default();
+        match step.status {
+            StepStatus::Succeeded | StepStatus::Skipped => counts.succeeded += 1,
+            StepStatus::Failed => counts.failed += 1,
+            _ => {}
+        }
+    }
+    counts
+}
+
+impl From<&Wait> for WaitView {
+    fn from(wait: &Wait) -> Self {
+        match wait {
+            Wait::Items { count, concurrency, keep_going, .. } => {
+                let (count, concurrency, keep_going) = (*count, *concurrency, *keep_going);
+                Self::Items { what: "items", count, concurrency, keep_going }
+            }
+            other => Self::Signal(other.clone()),
+        }
     }
 }
 

@@ -3,11 +3,11 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    Fault,
+    Fault, RunId,
     event::{
-        CapabilityDenied, Handled, Receipt, RunCancelled, RunFailed, RunSucceeded, StepBranched, StepFailed,
-        StepLog, StepResumed, StepRetrying, StepRouted, StepSkipped, StepStarted, StepSucceeded, StepWaiting,
-        Wait,
+        CapabilityDenied, Handled, Kept, Receipt, RunCancelled, RunFailed, RunSucceeded, StepBranched,
+        StepFailed, StepLog, StepResumed, StepRetrying, StepRouted, StepSkipped, StepStarted, StepSucceeded,
+        StepWaiting, Wait,
     },
 };
 
@@ -224,6 +224,30 @@ fn items_are_steps_and_steps_keep_the_order_of_the_log() {
 }
 
 #[test]
+fn a_result_taken_over_needs_no_attempt() {
+    let earlier = RunId::from_bytes([7; 16]);
+    let kept = Kept { run: earlier, port: Some("approved".to_owned()) };
+    let output = Payload::Value(json(json!(2)));
+    let taken_over = StepSucceeded { output, receipt: Receipt::default(), kept: Some(kept) };
+    let state = Log::new().step("a", EventKind::StepSucceeded(taken_over)).fold();
+    let step = state.step("a").unwrap();
+    assert_eq!((step.status, step.attempts), (StepStatus::Succeeded, 0));
+    assert_eq!((step.port.as_deref(), step.kept_from), (Some("approved"), Some(earlier)));
+    assert!(step.lets_go_on());
+}
+
+#[test]
+fn a_fan_out_is_known_by_its_items_when_it_is_over() {
+    let list = Payload::Value(json(json!([1, 2])));
+    let body = Payload::Value(json(json!({"step": {}})));
+    let wait = Wait::Items { count: 2, concurrency: 1, keep_going: false, items: list, body };
+    let parked = EventKind::StepWaiting(StepWaiting { wait, receipt: Receipt::default() });
+    let state = Log::new().step("m", started(1)).step("m", parked).step("m", resumed()).fold();
+    let step = state.step("m").unwrap();
+    assert_eq!((step.status, step.items, &step.wait), (StepStatus::Running, Some(2), &None));
+}
+
+#[test]
 fn what_can_not_follow_is_refused() {
     Log(Vec::new()).refused("the log has no events");
     Log(Vec::new())
@@ -276,6 +300,7 @@ fn any_kind() -> impl Strategy<Value = EventKind> {
             plugin: "t.wasm".to_owned(),
             digest: Digest::of(b"t"),
             why: String::new(),
+            config: None,
         }),
         started(1),
         started(2),

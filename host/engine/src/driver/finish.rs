@@ -188,7 +188,11 @@ impl Driver {
                 self.fail_run(error, failed_step)
             }
             Some(item) if one_step => self.fail_fan(item.of, &item.id, error),
-            Some(_) => self.fail_item(step.scope, error),
+            Some(_) => {
+                let id = self.scopes.step_id(step).map(ToString::to_string).unwrap_or_default();
+                let message = format!("`{id}` failed: {}", error.message);
+                self.fail_item(step.scope, Failure { message, ..error })
+            }
         }
     }
 
@@ -246,7 +250,7 @@ impl Driver {
     }
 
     /// What depends on the step may go on.
-    fn goes_on(&mut self, step: At, port: Option<String>) -> Result<(), Error> {
+    pub(super) fn goes_on(&mut self, step: At, port: Option<String>) -> Result<(), Error> {
         let Some(within) = self.scopes.get_mut(step.scope) else { return Ok(()) };
         let decisions = within.ran(step.index, port);
         self.decide(step.scope, decisions)

@@ -17,6 +17,7 @@ use stepcell_core::{
 
 use super::{
     At, Driver, Ended, MAX_BYTES_IN_FLIGHT, MAX_CONTEXT_BYTES, MAX_LOADED_BYTES, MAX_STEPS_IN_FLIGHT, Written,
+    earlier::config_name,
     scope::ScopeId,
 };
 use crate::{
@@ -120,7 +121,14 @@ impl Driver {
                 return Ok(None);
             }
         };
-        let call = self.call(at, planned, config, provider.clone(), entry, first)?;
+        if first {
+            let routed = self.routed(at, planned, &config, &provider);
+            if self.takes_over(at, &routed)? {
+                return Ok(None);
+            }
+            self.emit_for(at, EventKind::StepRouted(routed))?;
+        }
+        let call = self.call(at, planned, config, provider.clone(), entry)?;
         if call.context.len() > MAX_CONTEXT_BYTES {
             self.fail(at, context_too_big(call.context.len()), Receipt::default())?;
             return Ok(None);
@@ -167,6 +175,22 @@ impl Driver {
         Ok((config, provider.clone()))
     }
 
+    /// Which plugin serves the step with which config, for the log.
+    fn routed(&self, at: At, planned: &PlannedStep, config: &Json, provider: &Provider) -> StepRouted {
+        let names = planned.config.references().secret_names();
+        let by_name: Map<_, _> = names.map(|name| (name.clone(), Value::from(name.as_str()))).collect();
+        // A placeholder is another one in each run, a secret's name is not.
+        let same_in_all_runs = (!by_name.is_empty())
+            .then(|| self.resolve_with(at.scope, &planned.config, Some(Value::Object(by_name).into())).ok())
+            .flatten();
+        StepRouted {
+            plugin: provider.file.clone(),
+            digest: provider.digest,
+            why: why_routed(provider),
+            config: Some(config_name(same_in_all_runs.as_ref().unwrap_or(config))),
+        }
+    }
+
     /// A config without templates was checked with the flow.
     fn check_config(&self, provider: &Provider, config: &Value) -> Result<(), Failure> {
         let Some(schema) = self.prepared.schemas.get(&provider.digest) else { return Ok(()) };
@@ -187,20 +211,11 @@ impl Driver {
         config: Json,
         provider: Arc<Provider>,
         entry: Entry,
-        first: bool,
     ) -> Result<Call, Error> {
         let gone = || Error::Damaged { run: self.run, reason: "a step of it is gone".to_owned() };
         let id = self.scopes.step_id(at).ok_or_else(gone)?.clone();
         let attempt = self.state.steps.get(&id).map_or(1, next_attempt);
         let key = idempotency_key(self.run, &id);
-        if first {
-            let routed = StepRouted {
-                plugin: provider.file.clone(),
-                digest: provider.digest,
-                why: why_routed(&provider),
-            };
-            self.emit_for(at, EventKind::StepRouted(routed))?;
-        }
         // A resumed step goes on with the attempt that parked it, and says so: the cell's clock is in the log, and
         // a second driver of the same run is found out before the step reaches outside.
         let started = StepStarted { attempt, idempotency_key: key.clone() };

@@ -8,7 +8,7 @@ use futures_util::{
 };
 use jiff::Timestamp;
 use stepcell_core::{
-    Event, EventKind, RunId, StepId,
+    Digest, Event, EventKind, RunId, StepId,
     event::Wait,
     run::{FoldError, RunState},
 };
@@ -77,6 +77,11 @@ impl Outbox {
         state.apply(&event)?;
         self.push(event);
         Ok(at)
+    }
+
+    /// The next append names a blob that another run put.
+    pub(crate) fn holds(&mut self, digest: Digest) {
+        self.blobs.push(BlobRef { digest, bytes: None });
     }
 
     /// Hands everything to the store, which takes it in order; does not wait.

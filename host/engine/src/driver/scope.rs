@@ -174,6 +174,13 @@ impl Scopes {
         self.get(at.scope)?.planned(at.index)
     }
 
+    /// The step of the flow itself that a step stands in, or is.
+    pub(super) fn outermost(&self, at: At) -> At {
+        let outwards =
+            std::iter::successors(Some(at), |at| Some(self.get(at.scope)?.item.as_ref()?.of));
+        outwards.last().unwrap_or(at)
+    }
+
     /// The name in the log of what `steps.NAME` means in a graph: one of its own steps, else one of those outside that
     /// it sees.
     pub(super) fn named(&self, mut scope: ScopeId, name: &str) -> Option<&StepId> {
