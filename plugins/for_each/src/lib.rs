@@ -59,7 +59,8 @@ enum Body {
     icon = "repeat",
     category = "flow",
     deferred = ["step_config", "steps"],
-    resume = gathered
+    resume = gathered,
+    examples = "examples.json"
 )]
 fn for_each(config: Config) -> Result<Outcome<Output>, Failure> {
     let body = match (config.step_config, config.steps) {

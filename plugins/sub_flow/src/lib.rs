@@ -26,7 +26,8 @@ struct Body {
     icon = "workflow",
     category = "flow",
     deferred = ["flow"],
-    resume = ended
+    resume = ended,
+    examples = "examples.json"
 )]
 fn sub_flow(config: Config) -> Result<Outcome<Box<RawValue>>, Failure> {
     Ok(Outcome::FanOut(FanOut::new(&[config.input], &Body { flow: config.flow })?))

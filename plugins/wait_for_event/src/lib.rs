@@ -5,10 +5,13 @@ use stepcell::{SignalWait, Timeout, Wait, prelude::*};
 /// The name under which persons answer, which no event has.
 const APPROVAL: &str = "approval";
 
+/// The longest name that `POST /api/v1/events/NAME` takes: an event of a longer one never comes.
+const MAX_NAME_BYTES: usize = 128;
+
 #[stepcell::data]
 struct Config {
-    /// The event's name, as in `POST /api/v1/events/NAME`.
-    #[schemars(length(min = 1))]
+    /// The event's name, as in `POST /api/v1/events/NAME`: letters, digits, dots, colons, hyphens and underscores.
+    #[schemars(length(min = 1, max = 128))]
     event_name: String,
     /// What the payload must contain: every key given here with an equal value, at any depth. Any payload will do where
     /// absent.
@@ -37,8 +40,11 @@ fn wait_for_event(config: Config, _step: StepInfo) -> Result<Outcome<Box<RawValu
             "`config.event_name` is `approval`, which is a person's to give and no event: use `wait_for_approval`",
         ));
     }
-    if config.event_name.is_empty() {
-        return Err(invalid("`config.event_name` is empty"));
+    if !can_be_sent(&config.event_name) {
+        return Err(invalid(&format!(
+            "`config.event_name` is `{}`, which no event can have: write 1 to {MAX_NAME_BYTES} letters, digits, dots, colons, hyphens and underscores",
+            config.event_name
+        )));
     }
     let deadline = timeout(&config)?;
     let matching = config.matching.map(Value::Object);
@@ -54,6 +60,12 @@ fn received(config: Config, step: StepInfo, signal: Signal) -> Result<Outcome<Bo
         Signal::Timeout => Err(timed_out(&config)),
         other => Err(other.unexpected()),
     }
+}
+
+/// The host's rule for names of events.
+fn can_be_sent(name: &str) -> bool {
+    let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(of_name)
 }
 
 fn timeout(config: &Config) -> Result<Option<Duration>, Failure> {
@@ -143,8 +155,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_no_event_can_have_is_refused() {
+        for name in ["", "a b", "a/b", "ä", &"x".repeat(129)] {
+            refused(json!({ "event_name": name }), "which no event can have");
+        }
+        assert!(can_be_sent("shop:order_paid-2.v1") && can_be_sent(&"x".repeat(128)));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_the_configs_fault() {
-        refused(json!({ "event_name": "" }), "`config.event_name` is empty");
         refused(json!({ "event_name": "a", "match": [] }), "`config.match`");
         refused(json!({ "event_name": "a", "timeout": "soon" }), "`soon` is no time");
         refused(json!({ "event_name": "a", "timeout": "1s", "timeout_seconds": 1 }), "both there");

@@ -105,15 +105,18 @@ fn examples(entry: &Value) -> Vec<Example> {
 /// The context of a first attempt with this input and no other steps.
 #[must_use]
 pub fn context(input: Value) -> Value {
-    json!({ "input": input, "steps": {}, "step": { "id": "step", "attempt": 1, "idempotency_key": "key" } })
+    first_attempt(input, &[])
 }
 
 /// The context of a step whose flow goes on from these ports.
 #[must_use]
 pub fn context_with_ports(ports: &[&str]) -> Value {
-    let mut context = context(Value::Null);
-    context["step"]["ports"] = json!(ports);
-    context
+    first_attempt(Value::Null, ports)
+}
+
+fn first_attempt(input: Value, ports: &[&str]) -> Value {
+    let step = json!({ "id": "step", "attempt": 1, "idempotency_key": "key", "ports": ports });
+    json!({ "input": input, "steps": {}, "step": step })
 }
 
 fn parsed(outcome: Outcome<String>) -> Result<Outcome, Failure> {
