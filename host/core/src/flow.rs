@@ -52,6 +52,17 @@ impl Flow {
     }
 }
 
+/// How the body of a fan-out is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyKind {
+    /// One step without an id: item 3 of `m` is the step `m[3]`.
+    Step,
+    /// A list of steps: `m[3].x`.
+    Steps,
+    /// A flow of its own, which sees nothing of what is around it: its input is the item.
+    Flow,
+}
+
 /// One node of a flow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {

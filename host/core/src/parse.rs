@@ -18,18 +18,20 @@ mod yaml;
 pub use document::Document;
 pub use node::{MAX_DEPTH, MAX_NODES, MAX_TEXT_BYTES};
 pub use submission::{
-    FlowRef, MAX_IDEMPOTENCY_KEY_BYTES, MAX_INPUTS, MAX_SUBMISSION_BYTES, Submission, parse_submission,
+    Batch, BatchRun, FlowRef, MAX_IDEMPOTENCY_KEY_BYTES, MAX_INPUTS, MAX_SUBMISSION_BYTES, Submission,
+    parse_submission, parse_submissions_jsonl,
 };
 
 pub(crate) use fields::{Field, Fields};
-pub(crate) use node::{Kind, Node, Path, join};
+pub(crate) use flow::{Decoded, decode_body};
+pub(crate) use node::{Budget, Kind, Node, Path, join};
 pub(crate) use scalar::resolve as plain_scalar;
 
 use serde_json::Value;
 
 use crate::{
     Flow,
-    flow::MAX_FLOW_BYTES,
+    flow::{BodyKind, MAX_FLOW_BYTES},
     problem::{Position, Problem, Problems},
 };
 
@@ -49,10 +51,8 @@ pub enum Format {
 pub struct Parsed {
     pub flow: Flow,
     pub spans: Spans,
-    pub(crate) problems: Problems,
-    /// Ids of steps that could not be read into the flow; others may still refer to them.
-    pub(crate) unread: Vec<String>,
-    /// Where each step of the flow stands in the list of the text.
+    problems: Problems,
+    unread: Vec<String>,
     places: Vec<usize>,
 }
 
@@ -72,22 +72,16 @@ impl Parsed {
         Self::from_node(Node::from_value(source), "", Problems::default())
     }
 
-    /// The path of a step: a step that could not be read has a place in the text and none in the flow.
-    pub(crate) fn step_path(&self, index: usize) -> String {
-        let place = self.places.get(index).copied().unwrap_or(index);
-        format!("steps[{place}]")
+    /// What was read, where it stands, and what is wrong with it.
+    pub(crate) fn into_parts(self) -> (Decoded, Spans, Problems) {
+        let Self { flow, spans, problems, unread, places } = self;
+        (Decoded { kind: BodyKind::Flow, flow, unread, places }, spans, problems)
     }
 
     fn from_node(root: Node, prefix: &'static str, mut problems: Problems) -> Self {
         keys::check(&root, prefix, &mut problems);
-        let decoded = flow::decode(&root, prefix, &mut problems);
-        Self {
-            flow: decoded.flow,
-            spans: Spans { root, prefix },
-            problems,
-            unread: decoded.unread,
-            places: decoded.places,
-        }
+        let Decoded { flow, unread, places, .. } = flow::decode(&root, prefix, &mut problems);
+        Self { flow, spans: Spans { root, prefix }, problems, unread, places }
     }
 }
 
@@ -105,6 +99,30 @@ impl Spans {
         self.root.locate(path)
     }
 
+    /// A path within the flow as a problem shows it: from the root of the text.
+    pub fn full_path(&self, path: &str) -> String {
+        join(self.prefix, path)
+    }
+
+    /// The tree of the whole flow.
+    pub(crate) fn part(&self) -> Part<'_> {
+        Part { root: &self.root, prefix: self.prefix }
+    }
+}
+
+/// A flow or a body within a text: its tree and the way to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'n> {
+    pub(crate) root: &'n Node,
+    pub(crate) prefix: &'n str,
+}
+
+impl Part<'_> {
+    /// The place of a path within this part, or of its nearest parent that is there.
+    pub(crate) fn locate(&self, path: &str) -> Position {
+        self.root.locate(path)
+    }
+
     /// The place of a key, where [`locate`](Self::locate) gives that of its value.
     pub(crate) fn locate_key(&self, path: &str, key: &str) -> Position {
         self.root.locate_key(path, key)
@@ -115,8 +133,8 @@ impl Spans {
         self.root.find(path)
     }
 
-    /// A path within the flow as a problem shows it: from the root of the text.
-    pub fn full_path(&self, path: &str) -> String {
+    /// A path within this part as a problem shows it: from the root of the text.
+    pub(crate) fn full_path(&self, path: &str) -> String {
         join(self.prefix, path)
     }
 }

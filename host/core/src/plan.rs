@@ -14,7 +14,7 @@
 //! The `if` is looked at only after that.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -24,25 +24,30 @@ use crate::{
     Catalog, Digest, Flow, Json, StepType, Template,
     flow::Step,
     parse::{Parsed, join},
-    problem::{Problem, Problems},
-    schema::{InvalidSchema, Schema, SchemaError},
+    problem::Problem,
+    schema::{Schema, SchemaError},
 };
 
 mod bits;
 mod body;
+mod builder;
 mod code;
 mod config;
 mod graph;
+mod outside;
 mod references;
 mod secrets;
 mod types;
 
+pub use crate::flow::BodyKind;
 pub use bits::Ancestors;
-pub use body::{Body, BodyKind};
+pub use body::Body;
 
+use builder::{Builder, Shared};
+use secrets::Secrets;
 use types::Types;
 
-/// A flow that passed validation. Cheap to run many times: nothing is compiled anew.
+/// A flow, or the body of a fan-out, that passed validation. Cheap to run many times: nothing is compiled anew.
 #[derive(Debug)]
 pub struct Plan {
     pub flow: Flow,
@@ -55,7 +60,6 @@ pub struct Plan {
     /// What may be a mistake, and need not be one.
     pub warnings: Vec<Problem>,
     input: Option<Schema>,
-    by_id: HashMap<String, usize>,
 }
 
 /// A step with all that the engine asks of it.
@@ -105,28 +109,22 @@ impl Plan {
             names: catalog.types.keys().map(String::as_str).collect(),
             folders: &catalog.folders,
             loading: &catalog.loading,
-            secrets: &catalog.secrets,
+            pinned: false,
         };
-        Builder::new(parsed, types, true).build()
+        builder::build(parsed, Shared::new(types, Secrets::Known(&catalog.secrets), true))
     }
 
     /// Makes a flow ready again that a run pinned, with the step types that it pinned. What was validated
     /// once is not checked against the plugins and the secrets again, and there are no warnings.
     pub fn from_source(source: &Value, types: &BTreeMap<String, StepType>) -> Result<Self, Vec<Problem>> {
         let find = |kind: &str| types.get(kind);
-        let types = Types {
-            find: &find,
-            names: types.keys().map(String::as_str).collect(),
-            folders: &[],
-            loading: &[],
-            secrets: &BTreeSet::new(),
-        };
-        Builder::new(Parsed::from_source(source), types, false).build()
+        let shared = Shared::new(Types::pinned(&find, types), Secrets::Unchecked, false);
+        builder::build(Parsed::from_source(source), shared)
     }
 
     /// The step of this id, as an index into [`steps`](Self::steps).
     pub fn index(&self, id: &str) -> Option<usize> {
-        self.by_id.get(id).copied()
+        self.flow.steps.get_index_of(id)
     }
 
     /// The step types that a run of it may need, those of bodies included.
@@ -155,137 +153,6 @@ impl Plan {
             hint: None,
         };
         Err(errors.into_iter().map(problem).collect())
-    }
-}
-
-const SCHEMA_TYPES: &str = "types are `object`, `array`, `string`, `number`, `integer`, `boolean` and `null`";
-
-/// What is known of a flow while it is checked.
-struct Builder<'t> {
-    parsed: Parsed,
-    types: Types<'t>,
-    problems: Problems,
-    /// Check against the plugins, and warn.
-    thorough: bool,
-    by_id: HashMap<String, usize>,
-    /// Config schemas by plugin; none where one can not be used, which was said when it was loaded.
-    schemas: HashMap<Digest, Option<Schema>>,
-}
-
-/// A step as far as it is checked.
-#[derive(Default)]
-struct Draft {
-    config: Option<Template>,
-    condition: Option<Template>,
-    needs: Vec<Need>,
-}
-
-impl<'t> Builder<'t> {
-    fn new(mut parsed: Parsed, types: Types<'t>, thorough: bool) -> Self {
-        let problems = std::mem::take(&mut parsed.problems);
-        let by_id =
-            parsed.flow.steps.keys().enumerate().map(|(index, id)| (id.as_str().to_owned(), index)).collect();
-        Self { parsed, types, problems, thorough, by_id, schemas: HashMap::new() }
-    }
-
-    fn build(mut self) -> Result<Plan, Vec<Problem>> {
-        let input = self.input();
-        let drafts: Vec<Draft> = (0..self.parsed.flow.steps.len()).map(|index| self.step(index)).collect();
-        let output = self.output();
-        self.granted_secrets("");
-        let graph = graph::Graph::of(drafts.iter().map(|draft| draft.needs.as_slice()));
-        self.cycles(&graph);
-        if !self.problems.is_empty() {
-            return Err(self.problems.into_vec());
-        }
-        let ancestors = graph.ancestors();
-        let warnings = if self.thorough { self.warnings(&ancestors) } else { Vec::new() };
-        let flow = self.parsed.flow;
-        let digest = flow.digest();
-        let graphed = drafts.into_iter().zip(graph.dependents).zip(ancestors);
-        let steps =
-            flow.steps.values().zip(graphed).filter_map(|(step, ((draft, dependents), ancestors))| {
-                Some(PlannedStep {
-                    step: step.clone(),
-                    config: draft.config?,
-                    condition: draft.condition,
-                    needs: draft.needs,
-                    dependents,
-                    ancestors,
-                    bodies: Vec::new(),
-                    used_ports: Vec::new(),
-                })
-            });
-        let steps = steps.collect();
-        Ok(Plan { digest, steps, output, warnings, input, by_id: self.by_id, flow })
-    }
-
-    fn input(&mut self) -> Option<Schema> {
-        let schema = Schema::compile(self.parsed.flow.input.as_ref()?);
-        let refuse = |error: InvalidSchema| {
-            let hint = error
-                .path
-                .rsplit('.')
-                .next()
-                .is_some_and(|key| key == "type")
-                .then(|| SCHEMA_TYPES.to_owned());
-            self.report_with(&join("input", &error.path), "schema_invalid", error.message, || hint);
-        };
-        schema.map_err(refuse).ok()
-    }
-
-    fn step(&mut self, index: usize) -> Draft {
-        let Some(step) = self.parsed.flow.steps.get_index(index).map(|(_, step)| step.clone()) else {
-            return Draft::default();
-        };
-        let path = self.parsed.step_path(index);
-        let providers = self.providers(&step, &path);
-        let config = self.config(index, &step, &path, &providers);
-        let condition = self.condition(index, &step, &path);
-        self.granted_secrets(&path);
-        let mut needs = self.after(index, &step, &path);
-        for template in config.iter().chain(&condition) {
-            needs.extend(self.needs_of(template, index));
-        }
-        needs.sort();
-        needs.dedup();
-        Draft { config, condition, needs }
-    }
-
-    fn cycles(&mut self, graph: &graph::Graph) {
-        let ids: Vec<_> = self.parsed.flow.steps.keys().cloned().collect();
-        let name = |index: &usize| ids.get(*index).map(|id| id.as_str()).unwrap_or_default();
-        for cycle in graph.cycles() {
-            let Some(&first) = cycle.first() else { continue };
-            /// More of a long cycle says no more.
-            const SHOWN: usize = 20;
-            let mut names: Vec<_> = cycle.iter().take(SHOWN).map(name).collect();
-            if cycle.len() > SHOWN {
-                names.push("…");
-            }
-            names.push(name(&first));
-            let message = format!("the steps wait for each other: {}", names.join(" → "));
-            let path = self.parsed.step_path(first);
-            self.problems
-                .add(self.parsed.spans.full_path(&path), self.parsed.spans.locate(&path), "cycle", message)
-                .hint("`a → b` means that `a` waits for `b`: remove one reference or `after` entry");
-        }
-    }
-
-    fn report(&mut self, path: &str, code: &'static str, message: impl Into<String>) {
-        self.report_with(path, code, message, || None);
-    }
-
-    /// Reports a problem at a path within the flow; the hint is made only where the problem is kept.
-    fn report_with(
-        &mut self,
-        path: &str,
-        code: &'static str,
-        message: impl Into<String>,
-        hint: impl FnOnce() -> Option<String>,
-    ) {
-        let spans = &self.parsed.spans;
-        self.problems.add(spans.full_path(path), spans.locate(path), code, message).hint_with(hint);
     }
 }
 

@@ -49,7 +49,7 @@ pub struct Options<'a> {
     /// Top-level keys that are never resolved and where a template is an error; the value is the key to use
     /// instead.
     pub literal: &'a BTreeMap<String, String>,
-    /// Top-level keys that stay as they are and are resolved later; what they refer to counts.
+    /// Top-level keys that stay as they are, with the templates in them: bodies, which are compiled on their own.
     pub deferred: &'a [String],
     /// More names that stand for a value, such as `item` and `index`.
     pub roots: &'a [&'a str],
@@ -60,8 +60,6 @@ pub struct Options<'a> {
 pub struct References {
     /// Step ids as written; whether there are such steps is the caller's to check.
     pub steps: BTreeMap<String, Vec<String>>,
-    /// The same for the deferred keys. They may also name steps that only exist within the key itself.
-    pub deferred: BTreeMap<String, Vec<String>>,
     pub input: bool,
     pub secrets: BTreeMap<String, Vec<String>>,
     /// Names that stand for nothing.
@@ -128,8 +126,9 @@ impl Template {
     }
 
     /// Compiles an `if`: one expression, with or without `{{ }}` around it. What it gives is for [`truthy`].
-    pub fn compile_condition(text: &str) -> Result<Self, Vec<TemplateProblem>> {
-        Self::build(&[], |builder| {
+    /// `roots` are as in [`Options`].
+    pub fn compile_condition(text: &str, roots: &[&str]) -> Result<Self, Vec<TemplateProblem>> {
+        Self::build(roots, |builder| {
             let expression = match text::split(text) {
                 Ok(pieces) => match pieces.as_slice() {
                     [Piece::Expression(expression)] => Ok(*expression),

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Budget, Flow, StepId,
-    flow::{LimitsPatch, MAX_CONCURRENCY, MAX_STEPS, MIN_DEADLINE, Step},
+    flow::{BodyKind, LimitsPatch, MAX_CONCURRENCY, MAX_STEPS, MIN_DEADLINE, Step},
     grant::{self, Grant, Level},
     problem::{Position, Problems, shorten},
 };
@@ -34,38 +34,109 @@ const FLOW_KEYS: [&str; 10] = [
 const STEP_KEYS: [&str; 10] =
     ["id", "type", "config", "after", "if", "timeout", "retry", "on_error", "limits", "grants"];
 
+/// The id of the step that is a whole body.
+const LONE_STEP: &str = "item";
+
 /// The longest name of a flow, in characters. Names stand in lists and addresses.
 pub(super) const MAX_NAME_CHARS: usize = 128;
 
-pub(super) struct Decoded {
-    pub(super) flow: Flow,
-    /// Ids of steps that are not in the flow, since they could not be read.
-    pub(super) unread: Vec<String>,
+/// A flow or the body of a fan-out as far as it could be read.
+pub(crate) struct Decoded {
+    pub(crate) kind: BodyKind,
+    /// Of a body that is no flow, the steps alone say something.
+    pub(crate) flow: Flow,
+    /// Ids of steps that are not in the flow, since they could not be read; others may still refer to them.
+    pub(crate) unread: Vec<String>,
     /// Where each step of the flow stands in the list of the text.
     pub(super) places: Vec<usize>,
 }
 
+impl Decoded {
+    fn empty(kind: BodyKind, root: &Node) -> Self {
+        let flow = Flow {
+            name: String::new(),
+            description: None,
+            input: None,
+            steps: IndexMap::new(),
+            output: None,
+            limits: LimitsPatch::default(),
+            grants: Grant::default(),
+            budget: Budget::default(),
+            deadline: None,
+            concurrency: None,
+            source: root.to_value(),
+        };
+        Self { kind, flow, unread: Vec::new(), places: Vec::new() }
+    }
+
+    /// The path of a step: a step that could not be read has a place in the text and none in the flow.
+    pub(crate) fn step_path(&self, index: usize) -> String {
+        let place = self.places.get(index).copied().unwrap_or(index);
+        match self.kind {
+            BodyKind::Step => String::new(),
+            BodyKind::Steps => format!("[{place}]"),
+            BodyKind::Flow => format!("steps[{place}]"),
+        }
+    }
+
+    /// The text of a step, within that of the whole.
+    pub(crate) fn step_node<'n>(&self, root: &'n Node, index: usize) -> Option<&'n Node> {
+        let list = match self.kind {
+            BodyKind::Step => return Some(root),
+            BodyKind::Steps => root,
+            BodyKind::Flow => &root.get("steps")?.value,
+        };
+        match &list.kind {
+            Kind::Array(items) => items.get(*self.places.get(index)?),
+            _ => None,
+        }
+    }
+}
+
 /// Makes the flow as far as it can be read; the rest is among the problems.
 pub(super) fn decode(root: &Node, prefix: &str, problems: &mut Problems) -> Decoded {
-    let mut flow = Flow {
-        name: String::new(),
-        description: None,
-        input: None,
-        steps: IndexMap::new(),
-        output: None,
-        limits: LimitsPatch::default(),
-        grants: Grant::default(),
-        budget: Budget::default(),
-        deadline: None,
-        concurrency: None,
-        source: root.to_value(),
-    };
-    let (mut unread, mut places) = (Vec::new(), Vec::new());
-    let Some(fields) = Fields::of(root, Path::Root(prefix), &FLOW_KEYS, problems) else {
-        return Decoded { flow, unread, places };
-    };
+    let mut decoded = Decoded::empty(BodyKind::Flow, root);
+    let Some(fields) = Fields::of(root, Path::Root(prefix), &FLOW_KEYS, problems) else { return decoded };
     let name = fields.need("name", "add a line such as `name: order-intake`", problems);
+    let flow = &mut decoded.flow;
     flow.name = name.and_then(|field| self::name(field, problems)).unwrap_or_default();
+    flow.budget = fields.get("budget").map(|field| grant::budget(field, problems)).unwrap_or_default();
+    flow.deadline = fields.get("deadline").and_then(|field| deadline(field, problems));
+    flow.concurrency = fields.get("concurrency").and_then(|field| {
+        field.whole(1..=MAX_CONCURRENCY, "leave it out for as many as the host lets run", problems)
+    });
+    common(&mut decoded, &fields, problems);
+    decoded
+}
+
+/// The same for the body of a fan-out, whose keys were checked with the text around it.
+pub(crate) fn decode_body(kind: BodyKind, root: &Node, prefix: &str, problems: &mut Problems) -> Decoded {
+    let mut decoded = Decoded::empty(kind, root);
+    let path = Path::Root(prefix);
+    match kind {
+        BodyKind::Step => {
+            if let Some(step) = lone_step(root, path, problems) {
+                decoded.flow.steps.insert(step.id.clone(), step);
+                decoded.places.push(0);
+            }
+        }
+        BodyKind::Steps => steps(Field { node: root, path }, &mut decoded, problems),
+        BodyKind::Flow => {
+            let Some(fields) = Fields::of(root, path, &FLOW_KEYS, problems) else { return decoded };
+            decoded.flow.name =
+                fields.get("name").and_then(|field| name(field, problems)).unwrap_or_default();
+            for field in ["budget", "deadline", "concurrency"].iter().filter_map(|key| fields.get(key)) {
+                of_the_run(field, problems);
+            }
+            common(&mut decoded, &fields, problems);
+        }
+    }
+    decoded
+}
+
+/// What a flow and one within another have both.
+fn common(decoded: &mut Decoded, fields: &Fields<'_, '_>, problems: &mut Problems) {
+    let flow = &mut decoded.flow;
     flow.description = fields.get("description").and_then(|field| field.text(problems)).map(str::to_owned);
     flow.input = fields.get("input").and_then(|field| input(field, problems));
     flow.output = fields.get_any("output").map(|field| field.node.to_value());
@@ -74,15 +145,17 @@ pub(super) fn decode(root: &Node, prefix: &str, problems: &mut Problems) -> Deco
         .get("grants")
         .map(|field| Grant::read_field(field, Level::Narrowing, problems))
         .unwrap_or_default();
-    flow.budget = fields.get("budget").map(|field| grant::budget(field, problems)).unwrap_or_default();
-    flow.deadline = fields.get("deadline").and_then(|field| deadline(field, problems));
-    flow.concurrency = fields.get("concurrency").and_then(|field| {
-        field.whole(1..=MAX_CONCURRENCY, "leave it out for as many as the host lets run", problems)
-    });
     if let Some(field) = fields.need("steps", "add `steps:` with at least one `- id: …`", problems) {
-        flow.steps = steps(field, &mut unread, &mut places, problems);
+        steps(field, decoded, problems);
     }
-    Decoded { flow, unread, places }
+}
+
+fn of_the_run(field: Field<'_, '_>, problems: &mut Problems) {
+    let key = field.path.name().unwrap_or("it");
+    let message = format!("`{key}` is for a run as a whole, and this flow is a part of one");
+    problems
+        .add(field.path, field.node.at, "misplaced_key", message)
+        .hint(format!("put `{key}` into the flow around it"));
 }
 
 fn name(field: Field<'_, '_>, problems: &mut Problems) -> Option<String> {
@@ -119,43 +192,42 @@ fn input(field: Field<'_, '_>, problems: &mut Problems) -> Option<Value> {
     }
 }
 
-fn steps(
-    field: Field<'_, '_>,
-    unread: &mut Vec<String>,
-    places: &mut Vec<usize>,
-    problems: &mut Problems,
-) -> IndexMap<StepId, Step> {
-    let mut steps = IndexMap::new();
+fn steps(field: Field<'_, '_>, decoded: &mut Decoded, problems: &mut Problems) {
     let Kind::Array(items) = &field.node.kind else {
         field.wrong_type("a list of steps, each beginning with `- id: …`", problems);
-        return steps;
+        return;
     };
     if items.is_empty() {
-        field.invalid("a flow has at least one step", "add `- id: …` under `steps`", problems);
+        let (whole, hint) = match decoded.kind {
+            BodyKind::Flow => ("a flow", "add `- id: …` under `steps`"),
+            BodyKind::Step | BodyKind::Steps => ("a body", "add `- id: …` to the list"),
+        };
+        field.invalid(format!("{whole} has at least one step"), hint, problems);
     }
     if items.len() > MAX_STEPS {
         let message = format!("{} steps, the limit is {MAX_STEPS}", items.len());
         problems
             .add(field.path, field.node.at, "too_large", message)
             .hint("use `for_each` over a list, or split the flow");
-        return steps;
+        return;
     }
     for (index, item) in items.iter().enumerate() {
         let path = field.path.index(index);
         let Some(step) = step(item, path, problems) else {
-            unread.extend(item.get("id").and_then(|entry| match &entry.value.kind {
+            decoded.unread.extend(item.get("id").and_then(|entry| match &entry.value.kind {
                 Kind::Text(id) => Some(id.clone()),
                 _ => None,
             }));
             continue;
         };
-        match steps.entry(step.id.clone()) {
+        match decoded.flow.steps.entry(step.id.clone()) {
             Entry::Vacant(slot) => {
                 slot.insert(step);
-                places.push(index);
+                decoded.places.push(index);
             }
             Entry::Occupied(slot) => {
-                let first = places
+                let first = decoded
+                    .places
                     .get(slot.index())
                     .and_then(|place| items.get(*place))
                     .map_or(0, |item| id_place(item).line);
@@ -167,7 +239,6 @@ fn steps(
             }
         }
     }
-    steps
 }
 
 fn id_place(step: &Node) -> Position {
@@ -178,12 +249,27 @@ fn step(node: &Node, path: Path<'_>, problems: &mut Problems) -> Option<Step> {
     let fields = Fields::of(node, path, &STEP_KEYS, problems)?;
     let id =
         fields.need("id", "add a line such as `id: fetch`", problems).and_then(|field| id(field, problems));
+    with_id(id, &fields, problems)
+}
+
+/// The step that is a whole body. Others can not name it, so that its id stands in no text.
+fn lone_step(node: &Node, path: Path<'_>, problems: &mut Problems) -> Option<Step> {
+    let fields = Fields::of(node, path, &STEP_KEYS, problems)?;
+    if let Some(field) = fields.get_any("id") {
+        let message = "the step of a body has no `id`: it is `m[0]`, `m[1]` and so on, for the step `m`";
+        problems
+            .add(field.path, field.node.at, "misplaced_key", message)
+            .hint("remove `id`, or write a list of steps");
+    }
+    with_id(StepId::new(LONE_STEP).ok(), &fields, problems)
+}
+
+/// All of a step but its id; nothing without one, though its mistakes are told.
+fn with_id(id: Option<StepId>, fields: &Fields<'_, '_>, problems: &mut Problems) -> Option<Step> {
     let kind = fields.need("type", "add the step type, such as `type: transform`", problems);
-    // A step whose type can not be read stays in the graph, so that those that refer to it are not blamed.
-    let kind = kind.and_then(|field| field.text(problems)).unwrap_or_default().to_owned();
     let step = Step {
-        id: StepId::new("_").ok()?,
-        kind,
+        // A step whose type can not be read stays in the graph, so that those that refer to it are not blamed.
+        kind: kind.and_then(|field| field.text(problems)).unwrap_or_default().to_owned(),
         config: fields.get("config").map_or_else(empty_config, |field| config(field, problems)),
         after: fields.get("after").map(|field| policy::after(field, problems)).unwrap_or_default(),
         condition: fields.get("if").and_then(|field| policy::condition(field, problems)),
@@ -195,8 +281,10 @@ fn step(node: &Node, path: Path<'_>, problems: &mut Problems) -> Option<Step> {
             .get("grants")
             .map(|field| Grant::read_field(field, Level::Narrowing, problems))
             .unwrap_or_default(),
+        // Last, as what comes before it is read in this order.
+        id: id?,
     };
-    Some(Step { id: id?, ..step })
+    Some(step)
 }
 
 fn id(field: Field<'_, '_>, problems: &mut Problems) -> Option<StepId> {

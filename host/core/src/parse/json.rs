@@ -11,18 +11,29 @@ use crate::problem::{Position, Problems};
 
 /// Reads one document. `None` where it can not be read to its end; the reason is among the problems then.
 pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<Node> {
+    read_at(text, Position::START, &mut Budget::new(), problems)
+}
+
+/// Reads one document of several: it begins a line of the whole text, and takes from what all may hold together.
+pub(crate) fn read_at(
+    text: &str,
+    start: Position,
+    budget: &mut Budget,
+    problems: &mut Problems,
+) -> Option<Node> {
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
         let at = place(text, error.line(), error.column());
+        let at = Position { line: at.line.saturating_add(start.line.saturating_sub(1)), ..at };
         problems.add("", at, "invalid_json", format!("this is not JSON: {}", reason(&error)));
         return None;
     }
-    let cursor = Cursor { rest: text, at: Position::START };
-    Walker { cursor, budget: Budget::new(), problems }.value(0)
+    let cursor = Cursor { rest: text, at: start };
+    Walker { cursor, budget, problems }.value(0)
 }
 
 struct Walker<'t, 'p> {
     cursor: Cursor<'t>,
-    budget: Budget,
+    budget: &'p mut Budget,
     problems: &'p mut Problems,
 }
 

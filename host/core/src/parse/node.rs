@@ -168,18 +168,51 @@ impl Entry {
 pub(crate) struct Budget {
     nodes: usize,
     bytes: usize,
+    spent: bool,
 }
 
 impl Budget {
     pub(crate) fn new() -> Self {
-        Self { nodes: MAX_NODES, bytes: MAX_TEXT_BYTES }
+        Self { nodes: MAX_NODES, bytes: MAX_TEXT_BYTES, spent: false }
+    }
+
+    /// Whether there was more than it had room for.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.spent
+    }
+
+    /// Takes a value with all that is in it.
+    pub(crate) fn take_tree(&mut self, node: &Node) -> Option<()> {
+        match &node.kind {
+            Kind::Text(text) => self.take(1, text.len()),
+            Kind::Array(items) => {
+                self.take(1, 0)?;
+                items.iter().try_for_each(|item| self.take_tree(item))
+            }
+            Kind::Object(entries) => {
+                self.take(1, 0)?;
+                entries.iter().try_for_each(|entry| {
+                    self.take(0, entry.key.len())?;
+                    self.take_tree(&entry.value)
+                })
+            }
+            _ => self.take(1, 0),
+        }
     }
 
     /// Takes a value with so much text out of the budget; `None` where nothing is left.
     pub(crate) fn take(&mut self, nodes: usize, bytes: usize) -> Option<()> {
-        self.nodes = self.nodes.checked_sub(nodes)?;
-        self.bytes = self.bytes.checked_sub(bytes)?;
-        Some(())
+        match (self.nodes.checked_sub(nodes), self.bytes.checked_sub(bytes)) {
+            (Some(nodes), Some(bytes)) => (self.nodes, self.bytes) = (nodes, bytes),
+            _ => self.spent = true,
+        }
+        (!self.spent).then_some(())
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

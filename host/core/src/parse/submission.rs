@@ -13,6 +13,10 @@ use crate::{
     problem::{Problem, Problems},
 };
 
+mod lines;
+
+pub use lines::{Batch, BatchRun, parse_submissions_jsonl};
+
 /// The largest submission: a flow and its input. Bounds the memory of parsing; the server's own limit on
 /// bodies may be lower.
 pub const MAX_SUBMISSION_BYTES: usize = MAX_FLOW_BYTES + (16 << 20);

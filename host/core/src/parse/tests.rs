@@ -73,7 +73,7 @@ fn reads_a_whole_flow() {
     assert_eq!(flow.output, Some(json!({"net": 1})));
     let fetch = &flow.steps["fetch"];
     assert_eq!(fetch.timeout.unwrap().as_secs(), 10);
-    assert_eq!((fetch.retry.max_attempts, fetch.retry.jitter), (5, false));
+    assert_eq!((fetch.retry.rule.max_attempts, fetch.retry.rule.jitter), (5, false));
     assert_eq!(fetch.on_error, OnError::Continue);
     let large = &flow.steps["large"];
     assert_eq!(large.on_error, OnError::Use(Value::Null));

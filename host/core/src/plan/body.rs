@@ -1,42 +1,173 @@
 //! What a fan-out runs for each item.
+//!
+//! A body is read and planned with the flow that holds it, so that all its mistakes are told at once with those of
+//! the flow. It is a graph of its own, and not a part of the one around it: how often it runs is known in the run
+//! only. What it reads of the steps around it is a need of the step that has it, however deep it lies.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
-use super::Plan;
-use crate::{StepType, problem::Problem};
+use super::{
+    Builder, Plan,
+    builder::{Draft, Shared},
+    outside::{Names, Outside, Outward},
+    secrets::Secrets,
+    types::Types,
+};
+use crate::{
+    StepType,
+    catalog::Provider,
+    flow::{BodyKind, MAX_STEPS},
+    parse::{Kind, MAX_NODES, MAX_TEXT_BYTES, Node, Part, decode_body, join},
+    problem::{Position, Problem, Problems},
+};
 
 /// What a fan-out runs for each of its items, made ready with the flow that holds it.
 #[derive(Debug)]
 pub struct Body {
     pub kind: BodyKind,
-    /// The config value itself.
+    /// The config value itself; `plan.flow.source` is `null`.
     pub source: Value,
     /// Of the kind [`BodyKind::Step`] it has one step, whose id is `item`.
     pub plan: Arc<Plan>,
 }
 
-/// How a body is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyKind {
-    /// One step without an id: item 3 of `m` is the step `m[3]`.
-    Step,
-    /// A list of steps: `m[3].x`.
-    Steps,
-    /// A flow of its own, which sees nothing of what is around it: its input is the item.
-    Flow,
-}
-
 impl Body {
-    /// A body that a plugin made in a run: `{"step": …}`, `{"steps": …}` or `{"flow": …}`. `types` are those that the
-    /// run pins, `outer` the steps whose outputs it may read.
+    /// A body that a plugin made in a run: `{"step": …}`, `{"steps": …}` or `{"flow": …}`, where the paths of problems
+    /// begin. `types` are those that the run pins, `outer` the steps whose outputs it may read. It can name no secret:
+    /// those are for the text of the flow alone.
     pub fn build(
         source: &Value,
         types: &BTreeMap<String, StepType>,
         outer: &[&str],
     ) -> Result<Self, Vec<Problem>> {
-        let _ = (source, types, outer);
-        Err(Vec::new())
+        let find = |kind: &str| types.get(kind);
+        let mut shared = Shared::new(Types::pinned(&find, types), Secrets::Refused, true);
+        let Some((kind, key, value)) = made(source) else {
+            let message = "a body is a mapping with one key: `step`, `steps` or `flow`";
+            shared.problems.add("", Position::default(), "wrong_type", message);
+            return Err(shared.problems.into_vec());
+        };
+        let root = Node::from_value(value);
+        let outside =
+            Outside { names: Names::List(outer), unread: &[], open: kind != BodyKind::Flow, around: None };
+        let (body, _) = grow(kind, Part { root: &root, prefix: key }, &mut shared, outside);
+        body.ok_or_else(|| shared.problems.into_vec())
+    }
+}
+
+impl Builder<'_, '_> {
+    /// The bodies in a step's config, with what they need of this graph.
+    pub(super) fn bodies(
+        &mut self,
+        index: usize,
+        path: &str,
+        providers: &[Arc<Provider>],
+        draft: &mut Draft,
+    ) {
+        let root = self.part.root;
+        let Some(config) = self.decoded.step_node(root, index).and_then(|step| step.get("config")) else {
+            return;
+        };
+        for key in deferred(providers) {
+            let Some(entry) = config.value.get(&key).filter(|entry| entry.value.kind != Kind::Null) else {
+                continue;
+            };
+            let prefix = self.part.full_path(&join(path, &format!("config.{key}")));
+            let Some(outward) = self.body(Part { root: &entry.value, prefix: &prefix }, draft) else {
+                continue;
+            };
+            draft.needs.extend(self.needs_of_body(index, outward.steps));
+            draft.code.extend(outward.code);
+        }
+    }
+
+    fn body(&mut self, part: Part<'_>, draft: &mut Draft) -> Option<Outward> {
+        let Some(kind) = kind_of(part.root) else {
+            no_body(part, &mut self.shared.problems);
+            return None;
+        };
+        let outside = Outside {
+            names: Names::of(&self.decoded),
+            unread: &self.decoded.unread,
+            open: kind != BodyKind::Flow,
+            around: self.outside.as_ref(),
+        };
+        let (body, outward) = grow(kind, part, self.shared, outside);
+        draft.bodies.extend(body.map(Arc::new));
+        Some(outward)
+    }
+}
+
+/// The config keys that hold bodies, each once, whichever plugin serves the step.
+pub(super) fn deferred(providers: &[Arc<Provider>]) -> Vec<String> {
+    let mut keys = Vec::new();
+    for key in providers.iter().flat_map(|provider| &provider.describe.deferred) {
+        if !keys.contains(key) {
+            keys.push(key.clone());
+        }
+    }
+    keys
+}
+
+/// Reads and plans a body; none where it, or something before it, has mistakes.
+fn grow<'b>(
+    kind: BodyKind,
+    part: Part<'b>,
+    shared: &'b mut Shared<'_>,
+    outside: Outside<'b>,
+) -> (Option<Body>, Outward) {
+    if shared.room.take_tree(part.root).is_none() {
+        let message = format!(
+            "the bodies of this flow have more than {MAX_NODES} values or {MAX_TEXT_BYTES} bytes of text, those \
+             within others counted with each"
+        );
+        let hint = "keep large data out of the flow: pass it as input";
+        shared.problems.add(part.prefix, part.root.at, "too_large", message).hint(hint);
+        return (None, Outward::default());
+    }
+    let decoded = decode_body(kind, part.root, part.prefix, &mut shared.problems);
+    shared.steps = shared.steps.saturating_add(decoded.flow.steps.len());
+    if shared.steps > MAX_STEPS {
+        let message = format!("with this body the flow has {} steps, the limit is {MAX_STEPS}", shared.steps);
+        shared.problems.add(part.prefix, part.root.at, "too_large", message).hint("split the flow");
+        return (None, Outward::default());
+    }
+    let (plan, outward) = Builder::new(part, decoded, shared, Some(outside)).build();
+    let body = plan.map(|mut plan| {
+        let source = std::mem::take(&mut plan.flow.source);
+        Body { kind, source, plan: Arc::new(plan) }
+    });
+    (body, outward)
+}
+
+fn kind_of(node: &Node) -> Option<BodyKind> {
+    match &node.kind {
+        Kind::Array(_) => Some(BodyKind::Steps),
+        _ if node.get("type").is_some() => Some(BodyKind::Step),
+        _ => node.get("steps").map(|_| BodyKind::Flow),
+    }
+}
+
+fn no_body(part: Part<'_>, problems: &mut Problems) {
+    let what = match part.root.kind {
+        Kind::Object(_) => "a mapping with neither",
+        _ => part.root.what(),
+    };
+    let message =
+        format!("expected a step with `type`, a list of steps, or a flow with `steps`, found {what}");
+    problems.add(part.prefix, part.root.at, "wrong_type", message);
+}
+
+/// What a plugin gives as a body, with its key.
+fn made(source: &Value) -> Option<(BodyKind, &'static str, &Value)> {
+    let entries = source.as_object().filter(|entries| entries.len() == 1)?;
+    let (key, value) = entries.iter().next()?;
+    match key.as_str() {
+        "step" => Some((BodyKind::Step, "step", value)),
+        "steps" => Some((BodyKind::Steps, "steps", value)),
+        "flow" => Some((BodyKind::Flow, "flow", value)),
+        _ => None,
     }
 }

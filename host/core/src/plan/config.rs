@@ -13,7 +13,7 @@ use crate::{
     schema::{Schema, SchemaError, SchemaErrorKind},
 };
 
-impl Builder<'_> {
+impl Builder<'_, '_> {
     /// Reports what can not fit whatever the templates give. Where several plugins may serve the step, one that
     /// fits is enough.
     pub(super) fn config_fits(&mut self, step: &Step, path: &str, providers: &[Arc<Provider>]) {
@@ -34,7 +34,7 @@ impl Builder<'_> {
 
     fn config_errors(&mut self, provider: &Provider, config: &Value) -> Vec<SchemaError> {
         let compile = || Schema::compile(&provider.describe.config_schema).ok();
-        let Some(schema) = self.schemas.entry(provider.digest).or_insert_with(compile) else {
+        let Some(schema) = self.shared.schemas.entry(provider.digest).or_insert_with(compile) else {
             return Vec::new();
         };
         let mut errors = schema.check(config);
@@ -60,14 +60,15 @@ impl Builder<'_> {
                 let message = format!("unknown key `{}` in the config of `{}`", shorten(key), step.kind);
                 let mapping =
                     place.strip_suffix(key.as_str()).map(|place| place.trim_end_matches('.')).unwrap_or(path);
-                let at = self.parsed.spans.locate_key(mapping, key);
+                let at = self.part.locate_key(mapping, key);
                 let hint = || match nearest(key, known.iter().copied()) {
                     Some(near) => Some(format!("did you mean `{near}`?")),
                     None if known.is_empty() => None,
                     None => Some(format!("known keys here: {}", listed(known.iter().copied()))),
                 };
-                self.problems
-                    .add(self.parsed.spans.full_path(&place), at, "unknown_key", message)
+                self.shared
+                    .problems
+                    .add(self.part.full_path(&place), at, "unknown_key", message)
                     .hint_with(hint);
             }
             SchemaErrorKind::Other => self.report(&place, "config_invalid", error.message.clone()),

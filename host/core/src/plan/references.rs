@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Builder, Need, NeedKind};
+use super::{
+    Builder, Need, NeedKind,
+    body::deferred,
+    outside::{Names, Outside, Place},
+};
 use crate::{
     Template,
     catalog::Provider,
@@ -14,7 +18,15 @@ use crate::{
 
 const ROOTS: [&str; 3] = ["input", "steps", "secret"];
 
-impl Builder<'_> {
+/// Where a step is that something names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Here(usize),
+    /// In a graph around this one: it is over when this one starts.
+    Outside,
+}
+
+impl Builder<'_, '_> {
     /// Compiles a step's config and checks it, as far as it is known without a run.
     pub(super) fn config(
         &mut self,
@@ -24,14 +36,11 @@ impl Builder<'_> {
         providers: &[Arc<Provider>],
     ) -> Option<Template> {
         let path = join(path, "config");
-        if self.thorough {
+        if self.shared.thorough {
             self.config_fits(step, &path, providers);
         }
-        let describes = || providers.iter().map(|provider| &provider.describe);
-        let literal = describes().flat_map(|describe| describe.literal.clone()).collect();
-        let mut deferred: Vec<String> = describes().flat_map(|describe| describe.deferred.clone()).collect();
-        deferred.dedup();
-        let options = Options { literal: &literal, deferred: &deferred, roots: &[] };
+        let literal = providers.iter().flat_map(|provider| provider.describe.literal.clone()).collect();
+        let options = Options { literal: &literal, deferred: &deferred(providers), roots: self.roots() };
         let template = self.compiled(Template::compile(&step.config, &options), &path, Some(index))?;
         self.known_secrets(&template, &path);
         Some(template)
@@ -40,35 +49,54 @@ impl Builder<'_> {
     pub(super) fn condition(&mut self, index: usize, step: &Step, path: &str) -> Option<Template> {
         let text = step.condition.as_ref()?;
         let path = join(path, "if");
-        let template = self.compiled(Template::compile_condition(text), &path, Some(index))?;
+        let template = self.compiled(Template::compile_condition(text, self.roots()), &path, Some(index))?;
         self.no_secrets(&template, &path);
         Some(template)
     }
 
     pub(super) fn output(&mut self) -> Option<Template> {
-        let output = self.parsed.flow.output.clone()?;
-        let options = Options { literal: &BTreeMap::new(), deferred: &[], roots: &[] };
-        let template = self.compiled(Template::compile(&output, &options), "output", None)?;
+        let output = self.decoded.flow.output.clone()?;
+        let template = self.compiled(Template::compile(&output, &Options::default()), "output", None)?;
         self.no_secrets(&template, "output");
         Some(template)
     }
 
-    /// The steps whose output a template of the step at `index` reads.
+    /// The steps of this graph whose output a template of the step at `index` reads.
     pub(super) fn needs_of(&self, template: &Template, index: usize) -> Vec<Need> {
-        let references = template.references();
-        let ids = references.steps.keys().chain(references.deferred.keys());
-        let need = |step: usize| Need { step, kind: NeedKind::Reference, port: None };
-        ids.filter_map(|id| self.by_id.get(id)).copied().filter(|step| *step != index).map(need).collect()
+        let ids = template.references().steps.keys();
+        ids.filter_map(|id| self.own(id)).filter(|step| *step != index).map(reference).collect()
+    }
+
+    /// The steps of this graph that a body of the step at `index` names; the others are outside of this graph too.
+    pub(super) fn needs_of_body(&mut self, index: usize, named: BTreeMap<String, Place>) -> Vec<Need> {
+        let mut needs = Vec::new();
+        for (id, place) in named {
+            match self.own(&id) {
+                Some(own) if own == index => {
+                    let message = format!("step `{id}` is named in its own body");
+                    let hint = "it has an output only when all its items are done";
+                    self.shared.problems.add(place.path, place.at, "self_reference", message).hint(hint);
+                }
+                Some(other) => needs.push(reference(other)),
+                None => _ = self.outward.steps.entry(id).or_insert(place),
+            }
+        }
+        needs
     }
 
     /// The step that a name means, for the step at `index`; reports a name that means none.
-    pub(super) fn known_step(&mut self, id: &str, path: &str, index: usize) -> Option<usize> {
-        match self.by_id.get(id).copied() {
-            Some(found) if found == index => {
+    pub(super) fn known_step(&mut self, id: &str, path: &str, index: Option<usize>) -> Option<Found> {
+        match self.own(id) {
+            Some(own) if Some(own) == index => {
                 self.report(path, "self_reference", format!("step `{id}` refers to itself"));
                 None
             }
-            Some(found) => Some(found),
+            Some(own) => Some(Found::Here(own)),
+            None if self.outside.is_some_and(|outside| outside.has(id)) => {
+                let place = || Place { path: self.part.full_path(path), at: self.part.locate(path) };
+                self.outward.steps.entry(id.to_owned()).or_insert_with(place);
+                Some(Found::Outside)
+            }
             None => {
                 self.unknown_step(id, path);
                 None
@@ -99,22 +127,10 @@ impl Builder<'_> {
     fn check_references(&mut self, template: &Template, path: &str, index: Option<usize>) {
         let references = template.references();
         for (id, places) in &references.steps {
-            let known = self.by_id.get(id).copied();
-            if known.is_some() && known != index {
-                continue;
-            }
             for place in places {
-                let place = join(path, place);
-                match index {
-                    Some(index) => _ = self.known_step(id, &place, index),
-                    None => self.unknown_step(id, &place),
+                if let Some(Found::Here(_)) = self.known_step(id, &join(path, place), index) {
+                    break;
                 }
-            }
-        }
-        for (id, places) in &references.deferred {
-            if self.by_id.get(id).copied().is_some_and(|known| Some(known) == index) {
-                let place = places.first().map_or_else(|| path.to_owned(), |place| join(path, place));
-                self.report(&place, "self_reference", format!("step `{id}` refers to itself"));
             }
         }
         for (name, place) in &references.unknown {
@@ -124,32 +140,45 @@ impl Builder<'_> {
 
     fn unknown_step(&mut self, id: &str, path: &str) {
         // A step that is there, and has mistakes of its own, was reported already.
-        if self.parsed.unread.iter().any(|unread| unread == id) {
+        let unread = self.decoded.unread.iter().any(|unread| unread == id);
+        if unread || self.outside.is_some_and(|outside| outside.has_unread(id)) {
             return;
         }
-        let ids: Vec<_> = self.parsed.flow.steps.keys().cloned().collect();
+        let Self { part, decoded, shared, outside, .. } = self;
         let message = format!("there is no step `{}`", shorten(id));
-        self.report_with(path, "unknown_step", message, || {
-            let ids = || ids.iter().map(|id| id.as_str());
-            Some(match nearest(id, ids()) {
-                Some(near) => format!("did you mean `{near}`? there are: {}", listed(ids())),
-                None => format!("there are: {}", listed(ids())),
-            })
-        });
+        let ids = || Names::of(decoded).ids().chain(outside.iter().flat_map(Outside::ids));
+        let hint = || match nearest(id, ids()) {
+            _ if outside.is_some_and(|outside| outside.hides(id)) => {
+                "a flow within a step sees nothing outside of it but its `input`".to_owned()
+            }
+            Some(near) => format!("did you mean `{near}`? there are: {}", listed(ids())),
+            None => format!("there are: {}", listed(ids())),
+        };
+        shared
+            .problems
+            .add(part.full_path(path), part.locate(path), "unknown_step", message)
+            .hint_with(|| Some(hint()));
     }
 
     fn unknown_root(&mut self, name: &str, path: &str) {
-        let is_step = self.by_id.contains_key(name);
+        let is_step = self.own(name).is_some() || self.outside.is_some_and(|outside| outside.has(name));
+        let (roots, within) = (self.roots(), self.outside.is_some());
         let message = format!("`{}` stands for nothing here", shorten(name));
         self.report_with(path, "unknown_name", message, || {
-            Some(match nearest(name, ROOTS) {
+            let roots = || ROOTS.into_iter().chain(roots.iter().copied());
+            Some(match nearest(name, roots()) {
                 _ if is_step => format!("write `steps.{name}` for the output of that step"),
+                _ if name == "item" && within => "the item is the `input` of a flow within a step".to_owned(),
                 _ if matches!(name, "item" | "index") => {
                     format!("`{name}` is known in the body of `for_each` only")
                 }
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are: {}; put a text in quotes", listed(ROOTS)),
+                None => format!("there are: {}; put a text in quotes", listed(roots())),
             })
         });
     }
+}
+
+fn reference(step: usize) -> Need {
+    Need { step, kind: NeedKind::Reference, port: None }
 }

@@ -265,21 +265,6 @@ fn a_step_that_was_not_read_is_not_missed() {
 }
 
 #[test]
-fn steps_within_a_deferred_key_are_its_own() {
-    let text = r#"
-name: x
-steps:
-  - { id: list, type: transform }
-  - id: each
-    type: for_each
-    config:
-      steps: [{ id: inner, type: transform, config: { output: "{{ steps.list.x + item }}" } }, { id: b, config: { output: "{{ steps.inner.y }}" } }]
-"#;
-    let plan = plan(text);
-    assert_eq!(plan.steps[1].needs, [Need { step: 0, kind: NeedKind::Reference, port: None }]);
-}
-
-#[test]
 fn code_that_reads_what_it_does_not_wait_for_gets_a_warning() {
     let text = r#"
 name: x

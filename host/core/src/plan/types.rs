@@ -1,14 +1,14 @@
 //! The step types of a flow, and the plugins that may serve each step.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
-use super::{Builder, Need, NeedKind, config::holds_template};
+use super::{Builder, Need, NeedKind, config::holds_template, references::Found};
 use crate::{
     StepType,
     catalog::{Provider, default_of},
-    flow::Step,
+    flow::{After, Step},
     parse::join,
     problem::{listed, nearest, shorten},
 };
@@ -19,17 +19,29 @@ pub(super) struct Types<'t> {
     pub(super) names: Vec<&'t str>,
     pub(super) folders: &'t [String],
     pub(super) loading: &'t [String],
-    pub(super) secrets: &'t BTreeSet<String>,
+    /// They are those that a run pinned: others may exist and are not for it.
+    pub(super) pinned: bool,
 }
 
-impl Builder<'_> {
+impl<'t> Types<'t> {
+    /// The types that a run pinned. `find` looks them up.
+    pub(super) fn pinned(
+        find: &'t dyn Fn(&str) -> Option<&'t StepType>,
+        types: &'t BTreeMap<String, StepType>,
+    ) -> Self {
+        let names = types.keys().map(String::as_str).collect();
+        Self { find, names, folders: &[], loading: &[], pinned: true }
+    }
+}
+
+impl Builder<'_, '_> {
     /// The plugins that may serve a step: the one that routing takes, or several where a template decides.
     pub(super) fn providers(&mut self, step: &Step, path: &str) -> Vec<Arc<Provider>> {
         // A type that could not be read was reported already.
         if step.kind.is_empty() {
             return Vec::new();
         }
-        let Some(kind) = (self.types.find)(&step.kind) else {
+        let Some(kind) = (self.shared.types.find)(&step.kind) else {
             self.unknown_type(&step.kind, path);
             return Vec::new();
         };
@@ -41,7 +53,7 @@ impl Builder<'_> {
     }
 
     fn unknown_type(&mut self, kind: &str, path: &str) {
-        let folders = self.types.folders;
+        let folders = self.shared.types.folders;
         let message = match folders {
             [] => format!("unknown step type `{}`", shorten(kind)),
             folders => format!(
@@ -50,8 +62,8 @@ impl Builder<'_> {
                 listed(folders.iter().map(String::as_str))
             ),
         };
-        let names = self.types.names.clone();
-        let loading = self.types.loading;
+        let names = self.shared.types.names.clone();
+        let (loading, pinned) = (self.shared.types.loading, self.shared.types.pinned);
         self.report_with(&join(path, "type"), "unknown_type", message, || {
             if !loading.is_empty() {
                 let files = listed(loading.iter().map(String::as_str));
@@ -59,6 +71,7 @@ impl Builder<'_> {
             }
             Some(match nearest(kind, names.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
+                None if pinned => format!("a run has the types that its flow names: {}", listed(names)),
                 None => format!("there are: {}", listed(names)),
             })
         });
@@ -76,7 +89,7 @@ impl Builder<'_> {
             .map(plain)
             .collect();
         let message = format!("no plugin serves `{}` with `{key}: {value}`", step.kind);
-        self.report_with(&format!("{path}.config.{key}"), "no_provider", message, || {
+        self.report_with(&join(path, &format!("config.{key}")), "no_provider", message, || {
             Some(match nearest(&value, served.iter().map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are: {}", listed(served.iter().map(String::as_str))),
@@ -87,28 +100,57 @@ impl Builder<'_> {
     /// The needs that `after` names.
     pub(super) fn after(&mut self, index: usize, step: &Step, path: &str) -> Vec<Need> {
         let mut needs = Vec::new();
+        let mut outside = Vec::new();
         for (position, after) in step.after.iter().enumerate() {
             let path = self.after_path(path, position);
-            let Some(needed) = self.known_step(after.step.as_str(), &path, index) else { continue };
+            let needed = match self.known_step(after.step.as_str(), &path, Some(index)) {
+                Some(Found::Here(needed)) => needed,
+                Some(Found::Outside) => {
+                    outside.push((after, path));
+                    continue;
+                }
+                None => continue,
+            };
             if let Some(port) = &after.port {
                 self.port(needed, port, &path);
             }
             needs.push(Need { step: needed, kind: NeedKind::After, port: after.port.clone() });
         }
+        for (after, path) in outside {
+            self.after_outside(after, &path, !needs.is_empty());
+        }
         needs
+    }
+
+    /// A step outside of the body is over when the body starts. That is no condition, and among others it would be
+    /// one that always holds.
+    fn after_outside(&mut self, after: &After, path: &str, mixed: bool) {
+        let id = &after.step;
+        let what = match &after.port {
+            Some(port) => format!("`{id}.{port}` is a port of a step outside of this body"),
+            None if mixed => {
+                format!("`{id}` is over before this body starts, so that this list always holds")
+            }
+            None => return,
+        };
+        self.report_with(path, "after_outside", what, || {
+            Some("put it into the `after` of the step that has this body".to_owned())
+        });
     }
 
     /// `after` may be one entry or a list of them.
     fn after_path(&self, path: &str, position: usize) -> String {
-        let list = format!("{path}.after");
+        let list = join(path, "after");
         let entry = format!("{list}[{position}]");
-        if self.parsed.spans.locate(&entry) == self.parsed.spans.locate(&list) { list } else { entry }
+        if self.part.locate(&entry) == self.part.locate(&list) { list } else { entry }
     }
 
     /// A port must be one of those that the step's plugin has.
     fn port(&mut self, needed: usize, port: &str, path: &str) {
-        let Some(step) = self.parsed.flow.steps.get_index(needed).map(|(_, step)| step) else { return };
-        let Some(kind) = (self.types.find)(&step.kind).filter(|_| self.thorough) else { return };
+        let Some(step) = self.decoded.flow.steps.get_index(needed).map(|(_, step)| step) else { return };
+        let Some(kind) = (self.shared.types.find)(&step.kind).filter(|_| self.shared.thorough) else {
+            return;
+        };
         let providers = kind.candidates(&step.config);
         let ports: Vec<&str> =
             providers.iter().flat_map(|provider| &provider.describe.ports).map(String::as_str).collect();

@@ -10,7 +10,6 @@ pub(super) struct Names<'o> {
     roots: Vec<&'o str>,
     /// Where the text being compiled stands.
     pub(super) place: String,
-    deferred: bool,
     pub(super) slots: Slots,
     pub(super) references: References,
 }
@@ -20,7 +19,6 @@ impl<'o> Names<'o> {
         Self {
             roots: roots.to_vec(),
             place: String::new(),
-            deferred: false,
             slots: Slots::default(),
             references: References::default(),
         }
@@ -29,26 +27,6 @@ impl<'o> Names<'o> {
     /// Nothing collected yet, of the same names.
     pub(super) fn same_roots(&self) -> Self {
         Self { place: self.place.clone(), ..Self::new(&self.roots) }
-    }
-
-    /// For keys that are resolved later, once for each item.
-    pub(super) fn deferred(&self) -> Self {
-        let mut names = self.same_roots();
-        names.roots.extend(["item", "index"]);
-        Self { deferred: true, ..names }
-    }
-
-    /// Takes over what a deferred key refers to. Names that stand for nothing are found when the key is
-    /// compiled for real.
-    pub(super) fn absorb(&mut self, deferred: Self) {
-        let References { deferred: steps, input, secrets, .. } = deferred.references;
-        for (step, places) in steps {
-            self.references.deferred.entry(step).or_default().extend(places);
-        }
-        for (secret, places) in secrets {
-            self.references.secrets.entry(secret).or_default().extend(places);
-        }
-        self.references.input |= input;
     }
 
     pub(super) fn input(&mut self) {
@@ -63,8 +41,7 @@ impl<'o> Names<'o> {
     }
 
     pub(super) fn step(&mut self, id: &str) -> Root {
-        let References { steps, deferred, .. } = &mut self.references;
-        let places = if self.deferred { deferred } else { steps }.entry(id.to_owned()).or_default();
+        let places = self.references.steps.entry(id.to_owned()).or_default();
         if places.last() != Some(&self.place) {
             places.push(self.place.clone());
         }
@@ -92,9 +69,9 @@ impl<'o> Names<'o> {
 
     /// Whether a text names something of the run: what tells a template from code that has braces too.
     pub(super) fn any(&self) -> bool {
-        let References { steps, deferred, input, secrets, .. } = &self.references;
+        let References { steps, input, secrets, .. } = &self.references;
         *input
-            || !(steps.is_empty() && deferred.is_empty() && secrets.is_empty())
+            || !(steps.is_empty() && secrets.is_empty())
             || self.slots.extras.iter().any(|name| self.roots.contains(&name.as_str()))
     }
 }

@@ -62,7 +62,6 @@ impl Builder<'_, '_> {
                     builder.check_literal(key, value, instead);
                     Node::Static(Json::from(value.clone()))
                 } else if options.deferred.contains(key) {
-                    builder.defer(value);
                     Node::Static(Json::from(value.clone()))
                 } else {
                     builder.node(value)
@@ -186,12 +185,6 @@ impl Builder<'_, '_> {
             }
             _ => {}
         }
-    }
-
-    fn defer(&mut self, value: &Value) {
-        let mut names = self.names.deferred();
-        Builder { names: &mut names, problems: Vec::new() }.node(value);
-        self.names.absorb(names);
     }
 
     fn at<T>(&mut self, step: &Step<'_>, build: impl FnOnce(&mut Self) -> T) -> T {

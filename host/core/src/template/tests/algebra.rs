@@ -186,7 +186,7 @@ proptest! {
             if let Ok(template) = Template::compile(&json!([text.clone()]), &Options::default()) {
                 let _ = template.resolve(&world().scope());
             }
-            let _ = Template::compile_condition(&text);
+            let _ = Template::compile_condition(&text, &[]);
         }
     }
 
