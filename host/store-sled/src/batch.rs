@@ -1,12 +1,13 @@
 //! One batch under construction: which writes fit, and what they change.
 
 mod removal;
+mod signals;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use sled::{IVec, Tree};
-use stepcell_core::{Digest, RunId};
+use stepcell_core::{Digest, RunId, StepId};
 use stepcell_store::{BlobRef, Error, Hold, RunSummary, Timer};
 use tokio::sync::oneshot;
 
@@ -17,15 +18,19 @@ use crate::{
     keys,
     parts::{self, Encoded},
     reader,
-    view::{Known, Overlay, View},
+    view::{Counts, Known, Overlay, View},
     write::{AppendWrite, Body, Change, Write},
 };
+
+use removal::{ROWS_PER_CLEAR, keys_of};
+use signals::Signals;
 
 /// What a batch is checked against. The tree holds nothing that is not synced while a batch is being made.
 pub(crate) struct Base<'a> {
     pub(crate) tree: &'a Tree,
     pub(crate) view: &'a View,
     pub(crate) files: &'a Files,
+    pub(crate) counts: Counts,
 }
 
 /// The writes that one sync will serve.
@@ -36,7 +41,11 @@ pub(crate) struct Batch {
     /// The runs that it writes to, as it leaves them; `None` for one that it removes.
     runs: HashMap<RunId, Option<RunSummary>>,
     timers: BTreeMap<Timer, TimerState>,
+    signals: Signals,
     holds: Holds,
+    /// Runs that have ended: those that it adds, and those that it takes away.
+    ended: u64,
+    gone: u64,
     /// Runs that it lets hold a blob before they are there.
     early: HashSet<RunId>,
     overlay: Overlay,
@@ -78,9 +87,12 @@ impl Batch {
             Body::Append(append) => self.append(*append, base).map(|()| true),
             Body::Blob { digest, bytes, hold } => self.blob(digest, bytes, hold, base),
             Body::Remove(run) => self.remove(run, base),
-            Body::Clear(run) => self.clear(run, base),
+            Body::Clear(runs) => self.clear(runs, base),
             Body::Expire(now) => self.expire(now, base),
             Body::Orphans(timers) => self.orphans(timers, base).map(|()| true),
+            Body::PutEvent { id, kept, rows } => self.put_event(id, kept, rows, base),
+            Body::TakeEvent { id, by } => self.take_event(id, by, base),
+            Body::Forget(now) => self.forget(now, base),
         };
         self.answers.push(Answer { done: write.done, result });
     }
@@ -91,11 +103,11 @@ impl Batch {
     }
 
     /// Ends the batch: what goes into the tree, what hides it until it is synced, and what is left to do then.
-    pub(crate) fn seal(mut self, commit: u64) -> Sealed {
+    pub(crate) fn seal(mut self, base: &Base<'_>) -> Sealed {
         for (timer, TimerState { was_set, is_set }) in self.timers {
-            let key = keys::timer(timer.due, timer.run, &timer.step);
+            let key = keys::timer(timer.due, timer.run, timer.step.as_ref());
             if is_set {
-                self.changes.insert(key.as_slice(), timer.step.as_str());
+                self.changes.insert(key.as_slice(), timer.step.as_ref().map_or("", StepId::as_str));
             } else {
                 self.changes.remove(key.as_slice());
             }
@@ -107,8 +119,13 @@ impl Batch {
         }
         let holds::Sealed { new, files } = self.holds.seal(&mut self.changes);
         self.overlay.blobs.extend(new);
-        self.changes.insert(keys::COMMITS, &commit.to_be_bytes());
-        Sealed { changes: self.changes, overlay: self.overlay, runs: self.runs, files, answers: self.answers }
+        self.signals.seal(&mut self.changes, &mut self.overlay);
+        let Counts { commits, finished } = base.counts;
+        let finished = finished.saturating_add(self.ended).saturating_sub(self.gone);
+        let counts = Counts { commits: commits + 1, finished };
+        self.changes.insert(keys::COUNTS, &counts.encode());
+        let Self { changes, overlay, runs, answers, .. } = self;
+        Sealed { changes, counts, overlay, runs, files, answers }
     }
 
     /// Answers all: those that were refused with why, the others with `result`.
@@ -120,8 +137,10 @@ impl Batch {
         let run = append.run;
         let before = self.summary(run, base)?;
         append.fits(before.as_ref().map_or(0, |summary| summary.seq))?;
+        self.check_claim(append.claim.as_ref(), base)?;
         // All that can fail comes before the first change: an append is applied whole or not at all.
         let timers = self.changed_timers(append.timers, base)?;
+        let waits = self.changed_waits(append.waits, base.tree)?;
         let brought = self.check_blobs(run, &append.blobs, base)?;
         let was_early = before.is_none() && self.is_early(run, base)?;
         let file = self.put_parts(append.events, run, base, |part| {
@@ -140,6 +159,10 @@ impl Batch {
         self.reindex(run, before.as_ref(), Some(&append.summary));
         self.changes.insert(&keys::run(run), append.encoded_summary);
         self.timers.extend(timers);
+        self.signals.set_waits(waits);
+        if let Some(claim) = append.claim {
+            self.claim(run, claim);
+        }
         self.overlay.runs.entry(run).or_insert(before);
         self.runs.insert(run, Some(append.summary));
         self.changed = true;
@@ -183,7 +206,7 @@ impl Batch {
             let was_set = match self.timers.get(&timer) {
                 Some(state) => state.was_set,
                 None => {
-                    let key = keys::timer(timer.due, timer.run, &timer.step);
+                    let key = keys::timer(timer.due, timer.run, timer.step.as_ref());
                     base.tree.contains_key(key).map_err(|e| error::sled("look up a timer", e))?
                 }
             };
@@ -269,6 +292,7 @@ impl Batch {
         if let (Some(before), Some(now)) = (before, now)
             && before.status == now.status
             && before.flow == now.flow
+            && before.finished_at == now.finished_at
         {
             return;
         }
@@ -278,12 +302,16 @@ impl Batch {
         for key in now.iter().flat_map(|now| keys::index_of(run, now)) {
             self.changes.insert(key, &[]);
         }
+        let ended = |summary: Option<&RunSummary>| u64::from(summary.is_some_and(|s| s.status.is_final()));
+        self.gone += ended(before);
+        self.ended += ended(now);
     }
 }
 
 /// A batch that is ready to be applied.
 pub(crate) struct Sealed {
     pub(crate) changes: sled::Batch,
+    pub(crate) counts: Counts,
     pub(crate) overlay: Overlay,
     /// What it leaves the runs like; `None` for one that it removes.
     pub(crate) runs: HashMap<RunId, Option<RunSummary>>,

@@ -20,7 +20,7 @@ use crate::{
     files::Files,
     mark::Mark,
     queue::Queue,
-    view::View,
+    view::{Counts, View},
     write::Write,
 };
 
@@ -44,8 +44,8 @@ pub(crate) struct Committer {
     pub(crate) files: Arc<Files>,
     pub(crate) view: Arc<View>,
     pub(crate) news: broadcast::Sender<RunId>,
-    /// The number of the last commit.
-    pub(crate) commits: u64,
+    /// As of the last commit.
+    pub(crate) counts: Counts,
     /// Why nothing more is written.
     pub(crate) failed: Option<String>,
 }
@@ -70,7 +70,7 @@ impl Committer {
             return refuse(writes, &Error::Failed { reason: reason.clone() });
         }
         let mut batch = Batch::default();
-        let base = Base { tree: &self.tree, view: &self.view, files: &self.files };
+        let base = Base { tree: &self.tree, view: &self.view, files: &self.files, counts: self.counts };
         let (mut next, mut bytes) = (Vec::new(), 0);
         while let Some(write) = writes.next_if(|write| {
             // A look-up that fails now fails again when the write is made, and is answered then.
@@ -87,7 +87,8 @@ impl Committer {
         if !batch.is_changed() {
             return batch.answer(&Ok(()));
         }
-        self.persist(batch.seal(self.commits + 1));
+        let sealed = batch.seal(&base);
+        self.persist(sealed);
     }
 
     /// Answers the writes for which there is no room on the disk; gives the others. What makes room may use some
@@ -108,14 +109,14 @@ impl Committer {
 
     /// Applies and syncs a batch; then shows it, tells of it and answers, in this order.
     fn persist(&mut self, sealed: Sealed) {
-        let Sealed { changes, overlay, runs, files, answers } = sealed;
+        let Sealed { changes, counts, overlay, runs, files, answers } = sealed;
         self.view.begin(overlay);
-        match self.sync(changes) {
+        match self.sync(changes, counts.commits) {
             Ok(()) => {
-                self.commits += 1;
+                self.counts = counts;
                 let written = runs.iter().filter(|(_, summary)| summary.is_some());
                 let ids: Vec<RunId> = written.map(|(run, _)| *run).collect();
-                self.view.end(runs);
+                self.view.end(runs, counts.finished);
                 for run in ids {
                     // Nobody listening is no error.
                     let _ = self.news.send(run);
@@ -142,12 +143,12 @@ impl Committer {
         self.failed = Some(reason);
     }
 
-    fn sync(&self, changes: sled::Batch) -> Result<(), Error> {
+    fn sync(&self, changes: sled::Batch, commit: u64) -> Result<(), Error> {
         self.tree.apply_batch(changes).map_err(|e| error::sled("write to the store", e))?;
         self.db.flush().map_err(|e| error::sled("write to the store", e))?;
         self.disk.sync_log(&self.log).map_err(|e| error::io("sync the store", &e))?;
         // A mark that is behind only notices less.
-        if let Err(error) = self.mark.write(self.commits + 1) {
+        if let Err(error) = self.mark.write(commit) {
             tracing::warn!(%error, "the commit mark could not be written");
         }
         Ok(())

@@ -96,9 +96,9 @@ impl Holds {
         true
     }
 
-    /// Ends a hold; of those until some time, the ones that are over then.
-    pub(crate) fn release(&mut self, digest: Digest, hold: Hold) {
-        let Some(blob) = self.blobs.get_mut(&digest) else { return };
+    /// Ends a hold; of those until some time, the ones that are over then. Gives how many rows go with it.
+    pub(crate) fn release(&mut self, digest: Digest, hold: Hold) -> usize {
+        let Some(blob) = self.blobs.get_mut(&digest) else { return 0 };
         match hold {
             // One that goes on for longer stays.
             Hold::Until(now) => blob.now.until = blob.now.until.filter(|until| *until > now),
@@ -109,6 +109,8 @@ impl Holds {
                 }
             }
         }
+        // That of the hold and that of the blob's holders, and perhaps its bytes.
+        2 + if blob.now.by_anybody() { 0 } else { usize::from(blob.rows) }
     }
 
     /// Writes the changes down.

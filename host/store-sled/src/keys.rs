@@ -15,22 +15,34 @@
 //! | `w` until, digest | the same, by time |
 //! | `x` run | the run was removed, and not all that it had is cleared away |
 //! | `y` run | the run held a blob before there was a run |
-//! | `m` name | facts about the store: layout version, number of the last commit |
+//! | `h` finished, run | |
+//! | `q` digest of the key | the run that was submitted under it, and the digest of what was |
+//! | `g` run | the digest of its key |
+//! | `a` name, run, step | what the step waits for, JSON |
+//! | `d` run, name, step | the same wait, by run |
+//! | `i` name, id | of a kept event: when it came, until when it is kept, whom it has woken |
+//! | `k` name, at, id, part | the event, JSON, see `parts` |
+//! | `l` until, name, id | the same, by time |
+//! | `m` name | facts about the store: layout version, numbers of commits and of finished runs |
 //!
 //! A blob is there as long as it has an `n` or a `u`; a large one, and the events of an append that are large, have
-//! a file. Numbers are big-endian, so that keys sort as what they stand for. A name of any length, a flow's or a step's,
-//! goes in as half of its digest: sled keeps up to 256 keys in one index page, and a page must stay small (see
+//! a file. Numbers are big-endian, so that keys sort as what they stand for. A name of any length, a flow's, a step's
+//! or an event's, goes in as half of its digest: sled keeps up to 256 keys in one index page, and a page must stay small (see
 //! [`VALUE_MAX`](crate::parts::VALUE_MAX)). Other first letters are free for what comes later.
+
+mod signal;
 
 use jiff::Timestamp;
 use stepcell_core::{Digest, RunId, StepId};
 use stepcell_store::{Query, RunStatus, RunSummary};
 
+pub(crate) use signal::{EventId, WaitId, claim, claim_of_run, events_over_at, waits_of_run};
+
 /// The version of this layout, kept under [`LAYOUT`].
-pub(crate) const LAYOUT_VERSION: u8 = 2;
+pub(crate) const LAYOUT_VERSION: u8 = 3;
 pub(crate) const LAYOUT: &[u8] = b"mlayout";
-/// How many commits there were.
-pub(crate) const COMMITS: &[u8] = b"mcommits";
+/// How many commits there were, and how many runs that have ended there are.
+pub(crate) const COUNTS: &[u8] = b"mcounts";
 
 const EVENTS: u8 = b'e';
 const RUN: u8 = b'r';
@@ -45,6 +57,7 @@ const UNTIL: u8 = b'u';
 const BY_UNTIL: u8 = b'w';
 const REMOVED: u8 = b'x';
 const EARLY: u8 = b'y';
+const FINISHED: u8 = b'h';
 
 const RUN_BYTES: usize = 16;
 const DIGEST_BYTES: usize = 32;
@@ -136,9 +149,11 @@ pub(crate) fn early(run: RunId) -> [u8; 17] {
 pub(crate) const ALL_REMOVED: [u8; 1] = [REMOVED];
 pub(crate) const ALL_EARLY: [u8; 1] = [EARLY];
 
-pub(crate) fn timer(due: Timestamp, run: RunId, step: &StepId) -> [u8; 49] {
+/// The timer of a step, or of the run itself.
+pub(crate) fn timer(due: Timestamp, run: RunId, step: Option<&StepId>) -> [u8; 49] {
     let mut key = Key::new(TIMER);
-    key.put(&due_bytes(due)).put(run.as_bytes()).put(&half_digest(step.as_str()));
+    let step = step.map_or([0; HALF_DIGEST_BYTES], |step| half_digest(step.as_str()));
+    key.put(&due_bytes(due)).put(run.as_bytes()).put(&step);
     key.done()
 }
 
@@ -156,17 +171,39 @@ pub(crate) fn read_timer(key: &[u8]) -> Option<(Timestamp, RunId)> {
     Some((read_instant(due)?, RunId::from_bytes(*run)))
 }
 
+pub(crate) fn finished(at: Timestamp, run: RunId) -> [u8; 33] {
+    let mut key = Key::new(FINISHED);
+    key.put(&due_bytes(at)).put(run.as_bytes());
+    key.done()
+}
+
+/// The keys of all runs that ended before then, as the ends of a range that has the first only.
+pub(crate) fn finished_before(at: Timestamp) -> ([u8; 1], [u8; 33]) {
+    ([FINISHED], finished(at, RunId::from_bytes([0; RUN_BYTES])))
+}
+
+/// When the run of this key ended, and which it is.
+pub(crate) fn read_finished(key: &[u8]) -> Option<(Timestamp, RunId)> {
+    let (at, run) = key.strip_prefix(&[FINISHED])?.split_first_chunk::<16>()?;
+    Some((read_instant(at)?, RunId::from_bytes(run.try_into().ok()?)))
+}
+
 /// The run that an index key, of any kind, ends with.
 pub(crate) fn indexed_run(key: &[u8]) -> Option<RunId> {
     key.last_chunk::<RUN_BYTES>().map(|run| RunId::from_bytes(*run))
 }
 
 /// The keys by which a run is listed.
-pub(crate) fn index_of(id: RunId, summary: &RunSummary) -> [Vec<u8>; 3] {
+pub(crate) fn index_of(id: RunId, summary: &RunSummary) -> impl Iterator<Item = Vec<u8>> + use<> {
     let flow = half_digest(&summary.flow);
     let status = [status_byte(summary.status)];
     let key = |parts: &[&[u8]]| [parts.concat().as_slice(), id.as_bytes()].concat();
-    [key(&[&[BY_STATUS], &status]), key(&[&[BY_FLOW], &flow]), key(&[&[BY_FLOW_AND_STATUS], &flow, &status])]
+    let keys = [
+        key(&[&[BY_STATUS], &status]),
+        key(&[&[BY_FLOW], &flow]),
+        key(&[&[BY_FLOW_AND_STATUS], &flow, &status]),
+    ];
+    keys.into_iter().chain(summary.ended_at().map(|at| finished(at, id).to_vec()))
 }
 
 /// What the keys of a listing start with; the run's id follows.
@@ -264,13 +301,13 @@ mod tests {
         #[test]
         fn timers_sort_by_when_they_are_due(a in instant(), b in instant(), x in id(), y in id()) {
             let step = StepId::new("a").unwrap();
-            let keys = timer(a, x, &step).cmp(&timer(b, y, &step));
+            let keys = timer(a, x, Some(&step)).cmp(&timer(b, y, Some(&step)));
             prop_assert_eq!(keys, (a, x).cmp(&(b, y)));
         }
 
         #[test]
         fn timers_are_read_back(due in instant(), run in id()) {
-            let key = timer(due, run, &StepId::new("a").unwrap());
+            let key = timer(due, run, Some(&StepId::new("a").unwrap()));
             prop_assert_eq!(read_timer(&key), Some((due, run)));
             let (first, last) = timers_until(due);
             prop_assert!(key.as_slice() >= first.as_slice() && key <= last);

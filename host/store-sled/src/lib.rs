@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | `lock` | locked while a process has the folder open |
 //! | `host.key` | 32 random bytes, see [`DataDir::host_key`] |
-//! | `store/` | sled: runs, events, timers and small blobs, in one tree, see `keys` |
+//! | `store/` | sled: runs, events, timers, waits, kept events and small blobs, in one tree, see `keys` |
 //! | `store.mark` | the number of the last commit, so that a log that has lost its end is noticed |
 //! | `blobs/` | one file for each large blob, named after its digest |
 //!
@@ -53,6 +53,7 @@ mod opening;
 mod parts;
 mod queue;
 mod reader;
+mod signals;
 mod store;
 mod view;
 mod write;

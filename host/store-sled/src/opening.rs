@@ -18,6 +18,7 @@ use crate::{
     files::Files,
     folder::{self, DataDir},
     holds, keys,
+    view::Counts,
 };
 
 /// sled's folder within the data folder, and its log within that.
@@ -87,14 +88,12 @@ pub(crate) fn early(tree: &Tree) -> Result<Vec<RunId>, Error> {
     Ok(runs.map_err(|e| error::sled("read the store", e))?.into_iter().flatten().collect())
 }
 
-/// The number of the last commit.
-pub(crate) fn commits(tree: &Tree) -> Result<u64, Error> {
-    let Some(bytes) = tree.get(keys::COMMITS).map_err(|e| error::sled("read the number of commits", e))?
-    else {
-        return Ok(0);
+/// What was counted up to the last commit.
+pub(crate) fn counts(tree: &Tree) -> Result<Counts, Error> {
+    let Some(row) = tree.get(keys::COUNTS).map_err(|e| error::sled("read the number of commits", e))? else {
+        return Ok(Counts::default());
     };
-    let number = <[u8; 8]>::try_from(bytes.as_ref()).map(u64::from_be_bytes);
-    number.map_err(|_| error::damaged("the number of commits", &"it does not have 8 bytes"))
+    Counts::decode(&row)
 }
 
 fn open_sled(folder: &Path) -> Result<Db, Error> {

@@ -1,6 +1,7 @@
 //! Reads of the tree. All of it may wait for the disk.
 
 mod listing;
+mod signals;
 
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use crate::{
     parts::{self, Head},
     view::{Known, View},
 };
+
+pub(crate) use signals::{claimed_in, kept_in, key_of_run};
 
 /// Reads the tree, then looks at the overlay: never the other way round, see [`View::overlay`].
 #[derive(Clone)]

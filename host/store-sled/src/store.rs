@@ -14,9 +14,10 @@ use futures_util::{
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use sled::Tree;
-use stepcell_core::{Digest, Event, RunId};
+use stepcell_core::{Digest, Event, RunId, StepId};
 use stepcell_store::{
-    Append, Error, Hold, Put, Query, RunSummary, Store, Timer, digest, store::SUBSCRIBE_LAG_MAX,
+    Append, Error, Hold, KeptEvent, Put, Query, RunSummary, Store, Taken, Timer, Waiter, digest,
+    store::SUBSCRIBE_LAG_MAX,
 };
 use tokio::sync::{broadcast, oneshot};
 
@@ -26,6 +27,7 @@ use crate::{
     error,
     files::Files,
     folder::DataDir,
+    keys::EventId,
     mark::Mark,
     opening,
     parts::{self, Encoded},
@@ -37,6 +39,10 @@ use crate::{
 
 /// Removed runs that one sweep clears away; the next one goes on.
 const REMOVED_PER_SWEEP: usize = 1024;
+/// Removed runs that are cleared away together.
+const RUNS_PER_CLEAR: usize = 256;
+/// Writes by which one sweep forgets kept events. Keeps a flood of them from holding up what else it does.
+const FORGETS_PER_SWEEP: usize = 256;
 /// Due timers that one sweep looks at.
 const TIMERS_PER_SWEEP: usize = 256;
 
@@ -66,21 +72,21 @@ impl SledStore {
         let (db, log) = opening::log(data, &disk)?;
         let tree: Tree = Tree::clone(&db);
         opening::check_layout(&tree)?;
-        let commits = opening::commits(&tree)?;
+        let counts = opening::counts(&tree)?;
         opening::remove_strays(&tree, &files)?;
         let early = Mutex::new(opening::early(&tree)?);
-        let (queue, view) = (Arc::new(Queue::default()), Arc::new(View::default()));
+        let (queue, view) = (Arc::new(Queue::default()), Arc::new(View::new(counts.finished)));
         let news = broadcast::Sender::new(SUBSCRIBE_LAG_MAX);
         let committer = Committer {
             db,
             tree: tree.clone(),
             log,
-            mark: Mark::open(data, commits)?,
+            mark: Mark::open(data, counts.commits)?,
             disk: disk.clone(),
             files: Arc::clone(&files),
             view: Arc::clone(&view),
             news: news.clone(),
-            commits,
+            counts,
             failed: None,
         };
         let served = Arc::clone(&queue);
@@ -138,21 +144,43 @@ impl SledStore {
         }
     }
 
-    /// Clears away all that a removed run has left.
-    async fn clear(&self, run: RunId) -> Result<(), Error> {
-        while self.write(Body::Clear(run)).await? {}
+    /// Clears away all that removed runs have left.
+    async fn clear(&self, runs: &[RunId]) -> Result<(), Error> {
+        for runs in runs.chunks(RUNS_PER_CLEAR) {
+            while self.write(Body::Clear(runs.to_vec())).await? {}
+        }
         Ok(())
+    }
+
+    /// Takes runs out of sight, as many as the disk admits; gives which, and the first error.
+    async fn remove(&self, runs: Vec<RunId>) -> (Vec<RunId>, Result<(), Error>) {
+        // All are queued before the first is waited for, so that a sync serves many.
+        let queued: Vec<_> = runs.into_iter().map(|run| (run, self.write(Body::Remove(run)))).collect();
+        let (mut removed, mut result) = (Vec::new(), Ok(()));
+        for (run, done) in queued {
+            match done.await {
+                Ok(true) => removed.push(run),
+                Ok(false) | Err(Error::Unfinished { .. }) => {}
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        (removed, result)
     }
 
     async fn sweep_all(&self, now: Timestamp) -> Result<(), Error> {
         if self.blocking(move |reader| reader.any_over(now)).await? {
             while self.write(Body::Expire(now)).await? {}
         }
+        if self.blocking(move |reader| reader.any_event_over(now)).await? {
+            let mut writes = 0;
+            while writes < FORGETS_PER_SWEEP && self.write(Body::Forget(now)).await? {
+                writes += 1;
+            }
+        }
         let early = std::mem::take(&mut *self.early.lock());
         let removed = self.blocking(|reader| reader.removed(REMOVED_PER_SWEEP)).await?;
-        for run in early.into_iter().chain(removed) {
-            self.clear(run).await?;
-        }
+        self.clear(&early).await?;
+        self.clear(&removed).await?;
         let orphans = self.blocking(move |reader| reader.orphans(now, TIMERS_PER_SWEEP)).await?;
         if !orphans.is_empty() {
             self.write(Body::Orphans(orphans)).await?;
@@ -188,12 +216,68 @@ impl Store for SledStore {
         self.blocking(move |reader| reader.unfinished(after, limit))
     }
 
+    fn queued(
+        &self,
+        after: Option<RunId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(RunId, RunSummary)>, Error>> {
+        self.blocking(move |reader| reader.queued(after, limit))
+    }
+
+    fn oldest_finished(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(Timestamp, RunId)>, Error>> {
+        self.blocking(move |reader| reader.oldest_finished(before, limit))
+    }
+
+    fn finished_count(&self) -> BoxFuture<'_, Result<u64, Error>> {
+        ready(Ok(self.reader.view.finished())).boxed()
+    }
+
+    fn claimed(&self, key: &str) -> BoxFuture<'_, Result<Option<(RunId, Digest)>, Error>> {
+        let key = Digest::of(key.as_bytes());
+        self.blocking(move |reader| reader.claimed(key))
+    }
+
     fn due_timers(&self, now: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<Timer>, Error>> {
         self.blocking(move |reader| reader.due_timers(now, limit))
     }
 
     fn next_timer(&self) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {
         self.blocking(|reader| Ok(reader.due_timers(Timestamp::MAX, 1)?.first().map(|timer| timer.due)))
+    }
+
+    fn waits(
+        &self,
+        name: &str,
+        after: Option<(RunId, StepId)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Waiter>, Error>> {
+        let name = name.to_owned();
+        self.blocking(move |reader| reader.waits(&name, after, limit))
+    }
+
+    fn put_event(&self, event: KeptEvent) -> BoxFuture<'_, Result<bool, Error>> {
+        match Body::put_event(&event) {
+            Ok(body) => self.write(body).boxed(),
+            Err(error) => ready(Err(error)).boxed(),
+        }
+    }
+
+    fn kept_events(
+        &self,
+        name: &str,
+        after: Option<(Timestamp, String)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<KeptEvent>, Error>> {
+        let name = name.to_owned();
+        self.blocking(move |reader| reader.kept_events(&name, after, limit))
+    }
+
+    fn take_event(&self, name: &str, id: &str, by: Taken) -> BoxFuture<'_, Result<bool, Error>> {
+        self.write(Body::TakeEvent { id: EventId::new(name, id), by }).boxed()
     }
 
     fn put_blob(&self, bytes: Bytes, hold: Hold) -> BoxFuture<'_, Result<Put, Error>> {
@@ -212,10 +296,22 @@ impl Store for SledStore {
         async move {
             let there = self.write(Body::Remove(run)).await?;
             // The run is gone; what is left of it now is cleared away by a sweep.
-            if there && let Err(error) = self.clear(run).await {
+            if there && let Err(error) = self.clear(&[run]).await {
                 tracing::warn!(run_id = %run, %error, "a removed run could not be cleared away");
             }
             Ok(there)
+        }
+        .boxed()
+    }
+
+    fn remove_runs(&self, runs: Vec<RunId>) -> BoxFuture<'_, Result<u64, Error>> {
+        async move {
+            let (removed, result) = self.remove(runs).await;
+            // The runs are gone; what is left of them now is cleared away by a sweep.
+            if let Err(error) = self.clear(&removed).await {
+                tracing::warn!(%error, "removed runs could not be cleared away");
+            }
+            result.map(|()| u64::try_from(removed.len()).unwrap_or(u64::MAX))
         }
         .boxed()
     }

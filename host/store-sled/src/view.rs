@@ -1,14 +1,21 @@
 //! What readers are to see, where that is not what is in the tree.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     hash::Hash,
     sync::Arc,
 };
 
 use parking_lot::Mutex;
+use sled::IVec;
 use stepcell_core::{Digest, RunId};
-use stepcell_store::{RunSummary, Timer};
+use stepcell_store::{Error, RunSummary, Timer};
+
+use crate::{
+    error,
+    keys::{EventId, WaitId},
+    signals::Kept,
+};
 
 /// Entries of one generation. Bounds the memory for runs that are over: twice as many, of less than half a
 /// kilobyte each.
@@ -25,15 +32,50 @@ pub(crate) struct Overlay {
     pub(crate) cleared: BTreeSet<Timer>,
     /// Blobs that it adds.
     pub(crate) blobs: HashSet<Digest>,
+    /// The keys of submissions that it takes or frees, with who had them before.
+    pub(crate) claims: HashMap<Digest, Option<(RunId, Digest)>>,
+    /// The waits that it changes, with their rows of before.
+    pub(crate) waits: BTreeMap<WaitId, Option<IVec>>,
+    /// The events that it adds, or whose taker it notes, as they were before. None of those that it forgets: their
+    /// time is over, synced or not.
+    pub(crate) events: HashMap<EventId, Option<Kept>>,
+}
+
+/// What is counted in each batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Commits since the store was made.
+    pub(crate) commits: u64,
+    /// Runs that are there and have ended.
+    pub(crate) finished: u64,
+}
+
+impl Counts {
+    pub(crate) fn encode(self) -> [u8; 16] {
+        let mut row = [0; 16];
+        let (commits, finished) = row.split_at_mut(8);
+        commits.copy_from_slice(&self.commits.to_be_bytes());
+        finished.copy_from_slice(&self.finished.to_be_bytes());
+        row
+    }
+
+    pub(crate) fn decode(row: &[u8]) -> Result<Self, Error> {
+        let read = || {
+            let (commits, finished) = row.split_first_chunk()?;
+            let finished = finished.try_into().ok()?;
+            Some(Self { commits: u64::from_be_bytes(*commits), finished: u64::from_be_bytes(finished) })
+        };
+        read().ok_or_else(|| error::damaged("the number of commits", &"its row does not have 16 bytes"))
+    }
 }
 
 /// What is synced, for those who read while a sync goes on.
-#[derive(Default)]
 pub(crate) struct View(Mutex<Synced>);
 
 #[derive(Default)]
 struct Synced {
     overlay: Arc<Overlay>,
+    finished: u64,
     heads: Generations<RunId, RunSummary>,
 }
 
@@ -44,6 +86,16 @@ pub(crate) enum Known {
 }
 
 impl View {
+    /// For a store in which so many runs have ended.
+    pub(crate) fn new(finished: u64) -> Self {
+        Self(Mutex::new(Synced { finished, ..Synced::default() }))
+    }
+
+    /// How many runs there are that have ended.
+    pub(crate) fn finished(&self) -> u64 {
+        self.0.lock().finished
+    }
+
     /// To be looked at after the tree was read. A batch that was in the tree without being synced is then either
     /// still in here, or it has been synced meanwhile.
     pub(crate) fn overlay(&self) -> Arc<Overlay> {
@@ -66,9 +118,10 @@ impl View {
         self.0.lock().overlay = Arc::new(overlay);
     }
 
-    /// Shows the batch, which is synced now and has left the runs like this.
-    pub(crate) fn end(&self, runs: HashMap<RunId, Option<RunSummary>>) {
+    /// Shows the batch, which is synced now and has left the runs like this, so many of them ended.
+    pub(crate) fn end(&self, runs: HashMap<RunId, Option<RunSummary>>, finished: u64) {
         let mut synced = self.0.lock();
+        synced.finished = finished;
         synced.overlay = Arc::default();
         for (run, summary) in runs {
             match summary {

@@ -3,10 +3,16 @@
 use jiff::Timestamp;
 use sled::IVec;
 use stepcell_core::{Digest, RunId};
-use stepcell_store::{Append, BlobRef, Error, Hold, RunSummary, Timer, TimerChange};
+use stepcell_store::{
+    Append, BlobRef, Claim, Error, Hold, KeptEvent, RunSummary, Taken, Timer, TimerChange, WaitChange,
+};
 use tokio::sync::oneshot;
 
-use crate::parts::{self, Encoded};
+use crate::{
+    keys::{EventId, WaitId},
+    parts::{self, Encoded},
+    signals::{self, Kept},
+};
 
 /// A write, and who waits for it. Nobody may: a receiver that was dropped does not stop the write.
 pub(crate) struct Write {
@@ -22,17 +28,23 @@ pub(crate) enum Body {
     Blob { digest: Digest, bytes: Option<Encoded>, hold: Hold },
     /// Answered with whether there was such a run.
     Remove(RunId),
-    /// Clears away a part of what a removed run has left; answered with whether there is more.
-    Clear(RunId),
+    /// Clears away a part of what removed runs have left; answered with whether there is more.
+    Clear(Vec<RunId>),
     /// Ends some of the holds that are over; answered with whether there are more.
     Expire(Timestamp),
     /// Clears timers of runs that are not there. Answered with `true`.
     Orphans(Vec<Timer>),
+    /// Answered with whether it is new.
+    PutEvent { id: EventId, kept: Kept, rows: Vec<IVec> },
+    /// Answered with whether the event is the taker's now.
+    TakeEvent { id: EventId, by: Taken },
+    /// Forgets some of the events whose time is over; answered with whether there are more.
+    Forget(Timestamp),
 }
 
 /// What holding or releasing a blob adds to the log, about: its keys and those of the log's own.
 const HOLD_LOG_BYTES: usize = 200;
-/// What [`Body::Clear`] and [`Body::Expire`] add to the log, about, and at the most: see `batch`.
+/// What [`Body::Clear`], [`Body::Expire`] and [`Body::Forget`] add to the log, about, and at the most: see `batch`.
 const CLEAR_LOG_BYTES: usize = 128 << 10;
 /// What a few keys add to the log.
 const KEYS_LOG_BYTES: usize = 500;
@@ -44,7 +56,16 @@ pub(crate) struct AppendWrite {
     pub(crate) summary: RunSummary,
     pub(crate) encoded_summary: IVec,
     pub(crate) timers: Vec<(Timer, Change)>,
+    /// With the row of one that is set.
+    pub(crate) waits: Vec<(WaitId, Option<IVec>)>,
+    pub(crate) claim: Option<ClaimWrite>,
     pub(crate) blobs: Vec<BlobRef>,
+}
+
+/// A claim, its key as the digest that stands for it.
+pub(crate) struct ClaimWrite {
+    pub(crate) key: Digest,
+    pub(crate) body: Digest,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,12 +79,13 @@ impl Write {
     pub(crate) fn log_bytes(&self) -> usize {
         match &self.body {
             Body::Append(append) => {
-                let holds = HOLD_LOG_BYTES * append.blobs.len();
-                append.events.log_bytes() + append.encoded_summary.len() + holds
+                let keys = append.blobs.len() + append.timers.len() + 2 * append.waits.len();
+                append.events.log_bytes() + append.small_bytes() + HOLD_LOG_BYTES * keys
             }
             Body::Blob { bytes, .. } => HOLD_LOG_BYTES + bytes.as_ref().map_or(0, Encoded::log_bytes),
-            Body::Remove(_) => KEYS_LOG_BYTES,
-            Body::Clear(_) | Body::Expire(_) => CLEAR_LOG_BYTES,
+            Body::Remove(_) | Body::TakeEvent { .. } => KEYS_LOG_BYTES,
+            Body::PutEvent { rows, .. } => KEYS_LOG_BYTES + rows.iter().map(|row| row.len()).sum::<usize>(),
+            Body::Clear(_) | Body::Expire(_) | Body::Forget(_) => CLEAR_LOG_BYTES,
             Body::Orphans(timers) => KEYS_LOG_BYTES + HOLD_LOG_BYTES * timers.len(),
         }
     }
@@ -71,8 +93,8 @@ impl Write {
     /// Whether it is of those that make room on the disk.
     pub(crate) fn makes_room(&self) -> bool {
         match &self.body {
-            Body::Append(_) | Body::Blob { .. } => false,
-            Body::Remove(_) | Body::Clear(_) | Body::Expire(_) | Body::Orphans(_) => true,
+            Body::Append(_) | Body::Blob { .. } | Body::PutEvent { .. } | Body::TakeEvent { .. } => false,
+            Body::Remove(_) | Body::Clear(_) | Body::Expire(_) | Body::Orphans(_) | Body::Forget(_) => true,
         }
     }
 
@@ -80,18 +102,31 @@ impl Write {
     /// those of its definition.
     pub(crate) fn memory_bytes(&self) -> usize {
         match &self.body {
-            Body::Append(append) => append.events.memory_bytes() + append.encoded_summary.len(),
+            Body::Append(append) => append.events.memory_bytes() + append.small_bytes(),
             Body::Blob { bytes, .. } => bytes.as_ref().map_or(0, Encoded::memory_bytes),
-            Body::Remove(_) | Body::Clear(_) | Body::Expire(_) => 0,
+            Body::PutEvent { rows, .. } => rows.iter().map(|row| row.len()).sum(),
+            Body::Clear(runs) => size_of_val(runs.as_slice()),
+            Body::Remove(_) | Body::Expire(_) | Body::TakeEvent { .. } | Body::Forget(_) => 0,
             Body::Orphans(timers) => HOLD_LOG_BYTES * timers.len(),
         }
+    }
+}
+
+impl Body {
+    /// Keeps an event; refuses what is no JSON.
+    pub(crate) fn put_event(event: &KeptEvent) -> Result<Self, Error> {
+        event.check()?;
+        let rows = signals::event(event)
+            .map_err(|e| Error::Io { action: "encode an event", reason: e.to_string() })?;
+        let kept = Kept { at: event.at, until: event.until, taken: event.taken };
+        Ok(Self::PutEvent { id: EventId::new(&event.name, &event.id), kept, rows })
     }
 }
 
 impl AppendWrite {
     pub(crate) fn encode(append: Append) -> Result<Self, Error> {
         append.check()?;
-        let Append { run, expected, events, summary, timers, blobs } = append;
+        let Append { run, expected, events, summary, timers, waits, claim, blobs } = append;
         let malformed = |e: serde_json::Error| Error::Malformed { run, reason: e.to_string() };
         let events = parts::encode(|bytes| serde_json::to_writer(bytes, &events)).map_err(malformed)?;
         let encoded_summary = IVec::from(serde_json::to_vec(&summary).map_err(malformed)?);
@@ -102,7 +137,24 @@ impl AppendWrite {
                 TimerChange::Clear { step, due } => (Timer { due, run, step }, Change::Clear),
             })
             .collect();
-        Ok(Self { run, expected, events, summary, encoded_summary, timers, blobs })
+        let waits = waits.into_iter().map(|change| match change {
+            WaitChange::Set { name, step, matching } => {
+                let row = signals::wait(&step, matching.as_ref())?;
+                Ok((WaitId::new(&name, run, &step), Some(row)))
+            }
+            WaitChange::Clear { name, step } => Ok((WaitId::new(&name, run, &step), None)),
+        });
+        let waits = waits.collect::<Result<_, _>>().map_err(malformed)?;
+        let claim = claim.map(|Claim { key, body }| ClaimWrite { key: Digest::of(key.as_bytes()), body });
+        Ok(Self { run, expected, events, summary, encoded_summary, timers, waits, claim, blobs })
+    }
+
+    /// What goes along with its events, in bytes.
+    fn small_bytes(&self) -> usize {
+        let waits = self.waits.iter().filter_map(|(_, row)| row.as_ref()).map(|row| row.len());
+        self.encoded_summary.len()
+            + waits.sum::<usize>()
+            + if self.claim.is_some() { KEYS_LOG_BYTES } else { 0 }
     }
 
     /// The same refusal as [`Append::fits`].

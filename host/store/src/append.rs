@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use stepcell_core::{Event, RunId, StepId};
 
-use crate::{BlobRef, Error, RunSummary, run::FLOW_BYTES_MAX};
+use crate::{BlobRef, Claim, Error, RunSummary, WaitChange, run::FLOW_BYTES_MAX};
 
 /// Events to add to the end of a run, with what is derived from them. Applied whole or not at all.
 #[derive(Debug, Clone)]
@@ -19,12 +19,17 @@ pub struct Append {
     /// another, so that a backend needs no index by step. The events that end a run come with the changes that
     /// clear all its timers.
     pub timers: Vec<TimerChange>,
+    /// Applied in this order. The events that end a run come with the changes that clear all its waits.
+    pub waits: Vec<WaitChange>,
+    /// Of a new run only. Refused with [`Error::Claimed`] where another run has the key.
+    pub claim: Option<Claim>,
     /// The blobs that the events name; the run holds them from now on.
     pub blobs: Vec<BlobRef>,
 }
 
 impl Append {
-    /// Refuses what no backend may take: no events, a gap, a summary of another `seq` or with an endless name.
+    /// Refuses what no backend may take: no events, a gap, a summary of another `seq` or with an endless name, and
+    /// a claim that comes late.
     pub fn check(&self) -> Result<(), Error> {
         let malformed = |reason| Err(Error::Malformed { run: self.run, reason });
         if self.events.is_empty() {
@@ -40,6 +45,12 @@ impl Append {
         if self.summary.seq != last {
             let said = self.summary.seq;
             return malformed(format!("the summary is of event {said}, the last event is {last}"));
+        }
+        if self.claim.is_some() && self.expected != 0 {
+            return malformed(format!(
+                "a claim comes with a run's first event, not with event {}",
+                self.expected + 1
+            ));
         }
         if self.summary.flow.len() > FLOW_BYTES_MAX {
             return malformed(format!("the flow's name is longer than {FLOW_BYTES_MAX} bytes"));
@@ -57,11 +68,11 @@ impl Append {
     }
 }
 
-/// Sets or clears the one timer of a step. Setting what is set, or clearing what is not, changes nothing.
+/// Sets or clears the one timer of a step, or of the run itself where `step` is none. Setting what is set, or clearing what is not, changes nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TimerChange {
-    Set { step: StepId, due: Timestamp },
-    Clear { step: StepId, due: Timestamp },
+    Set { step: Option<StepId>, due: Timestamp },
+    Clear { step: Option<StepId>, due: Timestamp },
 }
 
 /// A timer. Sorts by when it is due.
@@ -69,5 +80,6 @@ pub enum TimerChange {
 pub struct Timer {
     pub due: Timestamp,
     pub run: RunId,
-    pub step: StepId,
+    /// None for the run itself: its deadline.
+    pub step: Option<StepId>,
 }

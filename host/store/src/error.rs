@@ -14,6 +14,16 @@ pub enum Error {
     /// An append names a blob that is not there, and does not bring its bytes.
     #[error("there is no blob `{digest}`")]
     BlobMissing { digest: Digest },
+    /// Another run was submitted under the same key.
+    #[error("the idempotency key is that of run {run}")]
+    Claimed {
+        run: RunId,
+        /// Of what was submitted then.
+        body: Digest,
+    },
+    /// An event is too large to be kept.
+    #[error("the event's {what} has {bytes} bytes, and at most {most} are kept")]
+    EventTooLarge { what: &'static str, bytes: usize, most: usize },
     /// The run goes on, so that it can not be removed.
     #[error("run {run} is {status}: only a run that has ended can be removed")]
     Unfinished { run: RunId, status: RunStatus },
@@ -47,6 +57,8 @@ impl Error {
             Self::Conflict { .. } => "store_conflict",
             Self::Malformed { .. } => "store_malformed",
             Self::BlobMissing { .. } => "blob_missing",
+            Self::Claimed { .. } => "run_claimed",
+            Self::EventTooLarge { .. } => "event_too_large",
             Self::Unfinished { .. } => "run_unfinished",
             Self::Full => "store_full",
             Self::Busy { .. } => "store_busy",
@@ -63,6 +75,11 @@ impl Error {
         match self {
             Self::Conflict { .. } => Some("read the run again, then decide anew"),
             Self::BlobMissing { .. } => Some("put it again: `POST /api/v1/blobs`"),
+            Self::Claimed { .. } => Some("read that run, or submit this one under another key"),
+            Self::EventTooLarge { what: "payload", .. } => {
+                Some("put what is large as a blob, and send its digest: `POST /api/v1/blobs`")
+            }
+            Self::EventTooLarge { .. } => Some("shorten it"),
             Self::Unfinished { .. } => Some("cancel the run first"),
             Self::Full => Some("free some space, or delete runs; the store goes on by itself"),
             Self::Busy { .. } => Some("submit fewer runs at a time, or give the data folder a faster disk"),

@@ -1,6 +1,8 @@
 //! Runs that live as long as the process.
 
 mod blobs;
+mod index;
+mod signals;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,14 +16,16 @@ use futures_util::{
 };
 use jiff::Timestamp;
 use parking_lot::RwLock;
-use stepcell_core::{Digest, Event, RunId};
+use stepcell_core::{Digest, Event, RunId, StepId};
 use tokio::sync::broadcast;
 
 use crate::{
-    Append, Error, Hold, Put, Query, RunStatus, RunSummary, Store, Timer, TimerChange, digest,
-    store::SUBSCRIBE_LAG_MAX,
+    Append, Error, Hold, KeptEvent, Put, Query, RunStatus, RunSummary, Store, Taken, Timer, TimerChange,
+    Waiter, digest, store::SUBSCRIBE_LAG_MAX,
 };
 use blobs::Blobs;
+use index::Index;
+use signals::Signals;
 
 /// The store for `stepcell run` and for tests: all of [`Store`] but the disk.
 ///
@@ -78,6 +82,30 @@ impl Store for MemoryStore {
         ready(Ok(self.state.read().unfinished(after, limit))).boxed()
     }
 
+    fn queued(
+        &self,
+        after: Option<RunId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(RunId, RunSummary)>, Error>> {
+        ready(Ok(self.state.read().queued(after, limit))).boxed()
+    }
+
+    fn oldest_finished(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(Timestamp, RunId)>, Error>> {
+        ready(Ok(self.state.read().index.oldest_finished(before, limit))).boxed()
+    }
+
+    fn finished_count(&self) -> BoxFuture<'_, Result<u64, Error>> {
+        ready(Ok(self.state.read().index.finished_count())).boxed()
+    }
+
+    fn claimed(&self, key: &str) -> BoxFuture<'_, Result<Option<(RunId, Digest)>, Error>> {
+        ready(Ok(self.state.read().claims.get(key).copied())).boxed()
+    }
+
     fn due_timers(&self, now: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<Timer>, Error>> {
         let state = self.state.read();
         let due = state.timers.iter().take_while(|timer| timer.due <= now).take(limit).cloned().collect();
@@ -86,6 +114,33 @@ impl Store for MemoryStore {
 
     fn next_timer(&self) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {
         ready(Ok(self.state.read().timers.first().map(|timer| timer.due))).boxed()
+    }
+
+    fn waits(
+        &self,
+        name: &str,
+        after: Option<(RunId, StepId)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Waiter>, Error>> {
+        ready(Ok(self.state.read().signals.waits(name, after, limit))).boxed()
+    }
+
+    fn put_event(&self, event: KeptEvent) -> BoxFuture<'_, Result<bool, Error>> {
+        let checked = event.check();
+        ready(checked.map(|()| self.state.write().signals.put(event))).boxed()
+    }
+
+    fn kept_events(
+        &self,
+        name: &str,
+        after: Option<(Timestamp, String)>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<KeptEvent>, Error>> {
+        ready(Ok(self.state.read().signals.kept(name, after, limit))).boxed()
+    }
+
+    fn take_event(&self, name: &str, id: &str, by: Taken) -> BoxFuture<'_, Result<bool, Error>> {
+        ready(Ok(self.state.write().signals.take(name, id, by))).boxed()
     }
 
     fn put_blob(&self, bytes: Bytes, hold: Hold) -> BoxFuture<'_, Result<Put, Error>> {
@@ -109,8 +164,16 @@ impl Store for MemoryStore {
         ready(self.state.write().remove(run)).boxed()
     }
 
+    fn remove_runs(&self, runs: Vec<RunId>) -> BoxFuture<'_, Result<u64, Error>> {
+        let mut state = self.state.write();
+        let removed = runs.into_iter().filter(|run| matches!(state.remove(*run), Ok(true))).count();
+        ready(Ok(u64::try_from(removed).unwrap_or(u64::MAX))).boxed()
+    }
+
     fn sweep(&self, now: Timestamp) -> BoxFuture<'_, Result<(), Error>> {
-        self.state.write().blobs.expire(now);
+        let mut state = self.state.write();
+        state.blobs.expire(now);
+        state.signals.expire(now);
         ready(Ok(())).boxed()
     }
 
@@ -126,11 +189,11 @@ impl Store for MemoryStore {
 #[derive(Default)]
 struct State {
     runs: HashMap<RunId, Run>,
-    /// All runs, by age.
-    ids: BTreeSet<RunId>,
-    by_status: HashMap<RunStatus, BTreeSet<RunId>>,
-    by_flow: HashMap<String, BTreeSet<RunId>>,
+    index: Index,
+    /// By key.
+    claims: HashMap<String, (RunId, Digest)>,
     timers: BTreeSet<Timer>,
+    signals: Signals,
     blobs: Blobs,
 }
 
@@ -138,22 +201,26 @@ struct Run {
     /// The event of `seq` n is at n - 1.
     events: Vec<Event>,
     summary: RunSummary,
+    key: Option<String>,
 }
 
 impl State {
     fn append(&mut self, append: Append) -> Result<(), Error> {
         append.check()?;
         append.fits(self.runs.get(&append.run).map_or(0, |run| run.summary.seq))?;
+        self.check_claim(&append)?;
         self.blobs.check(&append.blobs)?;
-        let Append { run: id, events, summary, timers, blobs, .. } = append;
-        self.index(id, &summary);
+        let Append { run: id, events, summary, timers, waits, claim, blobs, .. } = append;
+        self.index.change(id, self.runs.get(&id).map(|run| &run.summary), Some(&summary));
         match self.runs.get_mut(&id) {
             Some(run) => {
                 run.events.extend(events);
                 run.summary = summary;
             }
             None => {
-                self.runs.insert(id, Run { events, summary });
+                let key = claim.as_ref().map(|claim| claim.key.clone());
+                self.claims.extend(claim.map(|claim| (claim.key, (id, claim.body))));
+                self.runs.insert(id, Run { events, summary, key });
             }
         }
         for change in timers {
@@ -162,50 +229,32 @@ impl State {
                 TimerChange::Clear { step, due } => self.timers.remove(&Timer { due, run: id, step }),
             };
         }
+        self.signals.change(id, waits);
         self.blobs.hold(id, blobs);
         Ok(())
     }
 
+    /// Fails where another run has the key.
+    fn check_claim(&self, append: &Append) -> Result<(), Error> {
+        let claimed = append.claim.as_ref().and_then(|claim| self.claims.get(&claim.key));
+        claimed.map_or(Ok(()), |(run, body)| Err(Error::Claimed { run: *run, body: *body }))
+    }
+
     fn remove(&mut self, id: RunId) -> Result<bool, Error> {
         let Some(run) = self.runs.get(&id) else { return Ok(false) };
-        let RunSummary { flow, status, .. } = &run.summary;
+        let status = run.summary.status;
         if !status.is_final() {
-            return Err(Error::Unfinished { run: id, status: *status });
+            return Err(Error::Unfinished { run: id, status });
         }
-        self.ids.remove(&id);
-        if let Some(runs) = self.by_status.get_mut(status) {
-            runs.remove(&id);
-        }
-        if let Some(runs) = self.by_flow.get_mut(flow) {
-            runs.remove(&id);
-            if runs.is_empty() {
-                self.by_flow.remove(flow);
-            }
+        self.index.change(id, Some(&run.summary), None);
+        if let Some(key) = &run.key {
+            self.claims.remove(key);
         }
         self.timers.retain(|timer| timer.run != id);
+        self.signals.release(id);
         self.runs.remove(&id);
         self.blobs.release(id);
         Ok(true)
-    }
-
-    /// Brings the listings from the run's entry of before to `new`. Most appends change neither key.
-    fn index(&mut self, id: RunId, new: &RunSummary) {
-        let old = self.runs.get(&id).map(|run| &run.summary);
-        if old.is_none() {
-            self.ids.insert(id);
-        }
-        if old.is_none_or(|old| old.status != new.status) {
-            if let Some(runs) = old.and_then(|old| self.by_status.get_mut(&old.status)) {
-                runs.remove(&id);
-            }
-            self.by_status.entry(new.status).or_default().insert(id);
-        }
-        if old.is_none_or(|old| old.flow != new.flow) {
-            if let Some(runs) = old.and_then(|old| self.by_flow.get_mut(&old.flow)) {
-                runs.remove(&id);
-            }
-            self.by_flow.entry(new.flow.clone()).or_default().insert(id);
-        }
     }
 
     fn events(&self, run: RunId, after: u64, limit: usize) -> Vec<Event> {
@@ -215,18 +264,9 @@ impl State {
     }
 
     fn list(&self, query: &Query) -> Vec<(RunId, RunSummary)> {
-        let candidates = match (&query.flow, query.status) {
-            (Some(flow), _) => self.by_flow.get(flow),
-            (None, Some(status)) => self.by_status.get(&status),
-            (None, None) => Some(&self.ids),
-        };
-        let Some(candidates) = candidates else { return Vec::new() };
-        let older: Box<dyn Iterator<Item = &RunId>> = match query.before {
-            Some(before) => Box::new(candidates.range(..before).rev()),
-            None => Box::new(candidates.iter().rev()),
-        };
-        older
-            .filter_map(|id| Some((*id, &self.runs.get(id)?.summary)))
+        let candidates = self.index.candidates(query);
+        candidates
+            .filter_map(|id| Some((id, &self.runs.get(&id)?.summary)))
             .filter(|(id, summary)| query.admits(*id, summary))
             .take(query.limit)
             .map(|(id, summary)| (id, summary.clone()))
@@ -236,12 +276,16 @@ impl State {
     fn unfinished(&self, after: Option<RunId>, limit: usize) -> Vec<RunId> {
         let mut found = Vec::new();
         for status in [RunStatus::Queued, RunStatus::Running] {
-            let Some(runs) = self.by_status.get(&status) else { continue };
-            found.extend(runs.iter().filter(|id| after.is_none_or(|after| **id > after)).take(limit));
+            found.extend(self.index.of_status(status, after).take(limit));
         }
         found.sort_unstable();
         found.truncate(limit);
         found
+    }
+
+    fn queued(&self, after: Option<RunId>, limit: usize) -> Vec<(RunId, RunSummary)> {
+        let queued = self.index.of_status(RunStatus::Queued, after).take(limit);
+        queued.filter_map(|id| Some((id, self.runs.get(&id)?.summary.clone()))).collect()
     }
 }
 

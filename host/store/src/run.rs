@@ -21,6 +21,13 @@ pub struct RunSummary {
     pub seq: u64,
 }
 
+impl RunSummary {
+    /// When the run ended; none for one that goes on.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        self.status.is_final().then(|| self.finished_at.unwrap_or(self.created_at))
+    }
+}
+
 /// Which runs to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct Query {

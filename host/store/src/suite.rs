@@ -154,7 +154,16 @@ pub fn summary(seq: u64) -> RunSummary {
 pub fn append(run: RunId, expected: u64, count: u64) -> Append {
     let last = expected + count;
     let events = (expected + 1..=last).map(|seq| event(seq, &format!("{run} {seq}"))).collect();
-    Append { run, expected, events, summary: summary(last), timers: Vec::new(), blobs: Vec::new() }
+    Append {
+        run,
+        expected,
+        events,
+        summary: summary(last),
+        timers: Vec::new(),
+        waits: Vec::new(),
+        claim: None,
+        blobs: Vec::new(),
+    }
 }
 
 /// The first event of a run.

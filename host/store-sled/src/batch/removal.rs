@@ -6,13 +6,19 @@ use stepcell_core::RunId;
 use stepcell_store::{Error, Hold, Timer};
 
 use super::{Base, Batch};
-use crate::{error, keys, write::Change};
+use crate::{
+    error,
+    keys::{self, WaitId},
+    write::Change,
+};
 
-/// Rows of events that are cleared away at a time. With [`HOLDS_PER_CLEAR`], keeps a batch as small as
+/// Rows that are cleared away at a time, about. Keeps a batch as small as
 /// [`Write::log_bytes`](crate::write::Write::log_bytes) says.
-const EVENTS_PER_CLEAR: usize = 1024;
-/// Holds that end at a time; each may take a blob of up to 17 rows with it.
-const HOLDS_PER_CLEAR: usize = 32;
+pub(super) const ROWS_PER_CLEAR: usize = 1024;
+/// Rows that the end of a hold may take with it: a small blob's, and those that say who holds it.
+const ROWS_PER_HOLD: usize = 20;
+/// Holds of a time that end together, and may each take a blob with them.
+const HOLDS_PER_EXPIRY: usize = ROWS_PER_CLEAR / ROWS_PER_HOLD;
 
 impl Batch {
     /// Takes a run out of sight. What it had is cleared away later, bit by bit: it may be more than a batch takes,
@@ -22,6 +28,7 @@ impl Batch {
         if !before.status.is_final() {
             return Err(Error::Unfinished { run, status: before.status });
         }
+        self.release_claim(run, base)?;
         self.reindex(run, Some(&before), None);
         self.changes.remove(&keys::run(run));
         self.changes.insert(&keys::removed(run), &[]);
@@ -31,40 +38,67 @@ impl Batch {
         Ok(true)
     }
 
-    /// Takes away a part of what a removed run had; gives whether there is more. Of a run that is there, it only
+    /// Takes away a part of what removed runs had; gives whether there is more. Of a run that is there, it only
     /// takes the mark away that there may be none.
-    pub(super) fn clear(&mut self, run: RunId, base: &Base<'_>) -> Result<bool, Error> {
-        if self.summary(run, base)?.is_none() {
-            let events = base.tree.range(keys::events(run, 0, 0)..=keys::events(run, u64::MAX, u16::MAX));
-            let events = keys_of(events.keys().take(EVENTS_PER_CLEAR))?;
-            let held =
-                keys_of(base.tree.scan_prefix(keys::all_of_run(run)).keys().take(HOLDS_PER_CLEAR + 1))?;
-            let more = events.len() == EVENTS_PER_CLEAR || held.len() > HOLDS_PER_CLEAR;
-            for digest in held.iter().take(HOLDS_PER_CLEAR).filter_map(|key| keys::held_digest(key)) {
-                self.holds.look_up_end(digest, Hold::Run(run), base.tree)?;
-                self.holds.release(digest, Hold::Run(run));
-            }
-            events.into_iter().for_each(|key| self.changes.remove(key));
-            self.changed = true;
-            if more {
+    pub(super) fn clear(&mut self, runs: Vec<RunId>, base: &Base<'_>) -> Result<bool, Error> {
+        let mut room = ROWS_PER_CLEAR;
+        for run in runs {
+            let is_gone = self.summary(run, base)?.is_none();
+            if is_gone && !self.clear_run(run, &mut room, base)? {
                 return Ok(true);
             }
-        }
-        for key in [keys::removed(run), keys::early(run)] {
-            if base.tree.contains_key(key).map_err(|e| error::sled("look up a removed run", e))? {
-                self.changes.remove(&key);
-                self.changed = true;
+            for key in [keys::removed(run), keys::early(run)] {
+                if base.tree.contains_key(key).map_err(|e| error::sled("look up a removed run", e))? {
+                    self.changes.remove(&key);
+                    self.changed = true;
+                    room = room.saturating_sub(1);
+                }
             }
         }
         Ok(false)
+    }
+
+    /// Takes away what a removed run had, as far as there is room; gives whether that was all.
+    fn clear_run(&mut self, run: RunId, room: &mut usize, base: &Base<'_>) -> Result<bool, Error> {
+        let events = base.tree.range(keys::events(run, 0, 0)..=keys::events(run, u64::MAX, u16::MAX));
+        let events = keys_of(events.keys().take(*room + 1))?;
+        self.changed |= !events.is_empty();
+        events.iter().take(*room).for_each(|key| self.changes.remove(key));
+        if events.len() > *room {
+            return Ok(false);
+        }
+        *room -= events.len();
+        let waits = keys_of(base.tree.scan_prefix(keys::waits_of_run(run)).keys().take(*room / 2 + 1))?;
+        if waits.len() > *room / 2 {
+            return Ok(false);
+        }
+        *room -= 2 * waits.len();
+        self.changed |= !waits.is_empty();
+        let waits = waits.iter().filter_map(|key| WaitId::read_of_run(key)).map(|id| (id, None)).collect();
+        let waits = self.changed_waits(waits, base.tree)?;
+        self.signals.set_waits(waits);
+        self.clear_holds(run, room, base)
+    }
+
+    /// Ends what a removed run holds, as far as there is room; gives whether that was all.
+    fn clear_holds(&mut self, run: RunId, room: &mut usize, base: &Base<'_>) -> Result<bool, Error> {
+        let most = *room / ROWS_PER_HOLD;
+        let held = keys_of(base.tree.scan_prefix(keys::all_of_run(run)).keys().take(most + 1))?;
+        for digest in held.iter().take(most).filter_map(|key| keys::held_digest(key)) {
+            self.holds.look_up_end(digest, Hold::Run(run), base.tree)?;
+            let rows = self.holds.release(digest, Hold::Run(run));
+            *room = room.saturating_sub(rows);
+            self.changed = true;
+        }
+        Ok(held.len() <= most)
     }
 
     /// Ends some of the holds that are over; gives whether there are more.
     pub(super) fn expire(&mut self, now: Timestamp, base: &Base<'_>) -> Result<bool, Error> {
         let (first, last) = keys::over_at(now);
         let over = base.tree.range(first.as_slice()..=last.as_slice());
-        let over = keys_of(over.keys().take(HOLDS_PER_CLEAR + 1))?;
-        for key in over.iter().take(HOLDS_PER_CLEAR) {
+        let over = keys_of(over.keys().take(HOLDS_PER_EXPIRY + 1))?;
+        for key in over.iter().take(HOLDS_PER_EXPIRY) {
             if let Some((until, digest)) = keys::read_until(key) {
                 self.holds.look_up_end(digest, Hold::Until(until), base.tree)?;
                 self.holds.release(digest, Hold::Until(now));
@@ -72,7 +106,7 @@ impl Batch {
             self.changes.remove(key);
             self.changed = true;
         }
-        Ok(over.len() > HOLDS_PER_CLEAR)
+        Ok(over.len() > HOLDS_PER_EXPIRY)
     }
 
     /// Clears those of these timers whose runs are not there.
@@ -88,7 +122,7 @@ impl Batch {
     }
 }
 
-fn keys_of(keys: impl Iterator<Item = sled::Result<IVec>>) -> Result<Vec<IVec>, Error> {
+pub(super) fn keys_of(keys: impl Iterator<Item = sled::Result<IVec>>) -> Result<Vec<IVec>, Error> {
     let keys: sled::Result<Vec<IVec>> = keys.collect();
     keys.map_err(|e| error::sled("read what is to be removed", e))
 }

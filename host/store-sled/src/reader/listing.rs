@@ -64,6 +64,56 @@ impl Reader {
         })
     }
 
+    pub(crate) fn queued(
+        &self,
+        after: Option<RunId>,
+        limit: usize,
+    ) -> Result<Vec<(RunId, RunSummary)>, Error> {
+        let query = Query { status: Some(RunStatus::Queued), ..Query::default() };
+        let prefix = keys::listing(&query);
+        paged(limit, after, |from: Option<RunId>, limit| {
+            let after = from.map_or(Bound::Unbounded, Bound::Excluded);
+            let ids = runs(self.index(&prefix, after, Bound::Unbounded).keys().take(limit))?;
+            let mut page = Page::new(from, ids.last().copied().filter(|_| ids.len() == limit));
+            for id in ids {
+                let summary = summary_in(&self.tree, id)?.filter(|summary| query.admits(id, summary));
+                page.rows.extend(summary.map(|summary| (id, (id, summary))));
+            }
+            for (id, before) in &self.view.overlay().runs {
+                let before = before.as_ref().filter(|before| query.admits(*id, before));
+                page.correct(*id, before.map(|before| (*id, before.clone())));
+            }
+            Ok(page)
+        })
+    }
+
+    pub(crate) fn oldest_finished(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, RunId)>, Error> {
+        let (first, last) = keys::finished_before(before);
+        paged(limit, None, |from: Option<(Timestamp, RunId)>, limit| {
+            let start = from.map(|(at, run)| IVec::from(keys::finished(at, run).as_slice()));
+            let start = start.map_or(Bound::Included(IVec::from(&first)), Bound::Excluded);
+            let rows = self.tree.range((start, Bound::Excluded(IVec::from(last.as_slice()))));
+            let rows: sled::Result<Vec<IVec>> = rows.keys().take(limit).collect();
+            let rows = rows.map_err(|e| error::sled("list finished runs", e))?;
+            let rows: Vec<_> = rows.iter().filter_map(|key| keys::read_finished(key)).collect();
+            let mut page = Page::new(from, rows.last().copied().filter(|_| rows.len() == limit));
+            let overlay = self.view.overlay();
+            let synced = rows.into_iter().filter(|(_, run)| !overlay.runs.contains_key(run));
+            page.rows.extend(synced.map(|row| (row, row)));
+            for (run, summary) in &overlay.runs {
+                let ended = summary.as_ref().and_then(RunSummary::ended_at).filter(|at| *at < before);
+                if let Some(at) = ended {
+                    page.correct((at, *run), Some((at, *run)));
+                }
+            }
+            Ok(page)
+        })
+    }
+
     /// Runs that were removed, at most `limit`, and not all of what they had is cleared away.
     pub(crate) fn removed(&self, limit: usize) -> Result<Vec<RunId>, Error> {
         runs(self.tree.scan_prefix(keys::ALL_REMOVED).keys().take(limit))
@@ -127,19 +177,19 @@ impl Reader {
 }
 
 /// A stretch of a listing, sorted by `K`: what lies past `from`, up to `until` if there is more behind it.
-struct Page<K, T> {
-    rows: BTreeMap<K, T>,
+pub(super) struct Page<K, T> {
+    pub(super) rows: BTreeMap<K, T>,
     from: Option<K>,
     until: Option<K>,
 }
 
 impl<K: Ord, T> Page<K, T> {
-    fn new(from: Option<K>, until: Option<K>) -> Self {
+    pub(super) fn new(from: Option<K>, until: Option<K>) -> Self {
         Self { rows: BTreeMap::new(), from, until }
     }
 
     /// Puts what was at `key` before the batch that is not yet synced, if that is within this page.
-    fn correct(&mut self, key: K, before: Option<T>) {
+    pub(super) fn correct(&mut self, key: K, before: Option<T>) {
         self.rows.remove(&key);
         let past = self.from.as_ref().is_none_or(|from| *from < key);
         if let Some(before) = before.filter(|_| past && self.until.as_ref().is_none_or(|until| key <= *until))
@@ -150,7 +200,7 @@ impl<K: Ord, T> Page<K, T> {
 }
 
 /// Joins pages until there are `limit` rows or no more pages. `page` gets where to go on and how many to read.
-fn paged<K, T>(
+pub(super) fn paged<K, T>(
     limit: usize,
     mut from: Option<K>,
     mut page: impl FnMut(Option<K>, usize) -> Result<Page<K, T>, Error>,
@@ -175,14 +225,19 @@ fn runs(keys: impl Iterator<Item = sled::Result<IVec>>) -> Result<Vec<RunId>, Er
 }
 
 fn timer_key(timer: &Timer) -> IVec {
-    IVec::from(keys::timer(timer.due, timer.run, &timer.step).as_slice())
+    IVec::from(keys::timer(timer.due, timer.run, timer.step.as_ref()).as_slice())
 }
 
 fn read_timer(key: &[u8], step: &[u8]) -> Result<Timer, Error> {
     let read = || {
         let (due, run) = keys::read_timer(key)?;
-        let text = BorrowedStrDeserializer::<ValueError>::new(std::str::from_utf8(step).ok()?);
-        Some(Timer { due, run, step: StepId::deserialize(text).ok()? })
+        let step = std::str::from_utf8(step).ok()?;
+        // No step has an empty id: that is the run's own.
+        let step = match step {
+            "" => None,
+            step => Some(StepId::deserialize(BorrowedStrDeserializer::<ValueError>::new(step)).ok()?),
+        };
+        Some(Timer { due, run, step })
     };
     read().ok_or_else(|| error::damaged("a timer", &"its key or its step can not be read"))
 }

@@ -16,6 +16,7 @@ mod device;
 mod gate;
 mod holds;
 mod kill;
+mod power_cut;
 mod whole;
 
 const FOR_LONG: Hold = Hold::Until(Timestamp::MAX);
@@ -36,7 +37,7 @@ fn open(folder: &TempDir) -> SledStore {
 async fn all_is_there_after_reopening() {
     let folder = TempDir::new().unwrap();
     let (small, large) = (Bytes::from_static(b"small"), Bytes::from(vec![7; 1 << 20]));
-    let set = TimerChange::Set { step: step("a"), due: at(5) };
+    let set = TimerChange::Set { step: Some(step("a")), due: at(5) };
     {
         let store = open(&folder);
         store.append(append(run(1), 0, 10)).await.unwrap();

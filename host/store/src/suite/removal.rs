@@ -144,7 +144,7 @@ pub async fn what_a_run_puts_before_its_first_event_is_its_own(store: &SharedSto
 }
 
 pub async fn timers_that_a_removed_run_left_go_when_they_are_due(store: &SharedStore) {
-    let set = |seconds| vec![TimerChange::Set { step: step("a"), due: at(seconds) }];
+    let set = |seconds| vec![TimerChange::Set { step: Some(step("a")), due: at(seconds) }];
     store.append(with_timers(run(1), 0, set(5))).await.unwrap();
     store.append(Append { timers: set(6), ..ended(run(2), vec![]) }).await.unwrap();
     store.remove_run(run(2)).await.unwrap();

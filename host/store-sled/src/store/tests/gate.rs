@@ -37,11 +37,11 @@ async fn held() -> Held {
 }
 
 fn set(id: &str, seconds: i64) -> TimerChange {
-    TimerChange::Set { step: step(id), due: at(seconds) }
+    TimerChange::Set { step: Some(step(id)), due: at(seconds) }
 }
 
 fn clear(id: &str, seconds: i64) -> TimerChange {
-    TimerChange::Clear { step: step(id), due: at(seconds) }
+    TimerChange::Clear { step: Some(step(id)), due: at(seconds) }
 }
 
 /// What every read must give as long as the batch is not on the disk.
@@ -58,7 +58,7 @@ async fn check_before(store: &SledStore) {
         let expected = [run(1), run(2), run(3), run(9)];
         assert_eq!(store.unfinished(None, limit).await.unwrap(), expected[..limit]);
     }
-    assert_eq!(only_timer(store).await, Timer { due: at(10), run: run(2), step: step("old") });
+    assert_eq!(only_timer(store).await, Timer { due: at(10), run: run(2), step: Some(step("old")) });
     assert_eq!(store.due_timers(at(15), 1).await.unwrap().len(), 1);
 }
 
@@ -68,7 +68,7 @@ async fn check_after(store: &SledStore) {
     check_listed(store, Query::default(), &[9, 4, 3, 2, 1]).await;
     check_listed(store, Query { status: Some(RunStatus::Succeeded), ..Query::default() }, &[1]).await;
     assert_eq!(store.unfinished(None, 10).await.unwrap(), [run(2), run(3), run(4), run(9)]);
-    assert_eq!(only_timer(store).await, Timer { due: at(20), run: run(2), step: step("new") });
+    assert_eq!(only_timer(store).await, Timer { due: at(20), run: run(2), step: Some(step("new")) });
 }
 
 /// Lists with every page size.
@@ -178,7 +178,7 @@ async fn timers_of_items_are_hidden_one_by_one() {
     let (folder, device) = (TempDir::new().unwrap(), Arc::new(TestDevice::default()));
     let store = device.open_store(&folder);
     let item = |index| StepId::new("m").unwrap().item(index, None);
-    let set = |index| TimerChange::Set { step: item(index), due: at(1) };
+    let set = |index| TimerChange::Set { step: Some(item(index)), due: at(1) };
     store.append(with_timers(run(1), 0, (0..5).map(set).collect())).await.unwrap();
     device.close_gate();
     let later = with_timers(run(1), 1, (3..8).map(set).collect());
@@ -258,7 +258,7 @@ async fn who_comes_as_the_last_holder_goes_finds_the_bytes() {
         device.close_gate();
         // Holds the committer up, so that what follows shares a batch.
         let first = device.until_sync(|| store.append(first(run(2))));
-        let clear = store.write(Body::Clear(run(1)));
+        let clear = store.write(Body::Clear(vec![run(1)]));
         let held = if together {
             let held = store.write(hold());
             device.open_gate();
