@@ -15,6 +15,14 @@ mod inline_code;
 mod limits;
 mod plugins_folder;
 
+// What waits, fans out and is tried again.
+mod approvals;
+mod events_sent;
+mod for_each;
+mod sub_flow;
+mod retry_policy;
+mod retry_run;
+
 // What a step reaches outside.
 mod grants;
 mod narrowing;

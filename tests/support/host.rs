@@ -3,6 +3,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::Child,
+    time::{Duration, Instant},
 };
 
 use reqwest::{Method, Response, StatusCode};
@@ -117,8 +118,22 @@ impl Host {
     /// Starts the host again on the same folder.
     pub async fn restart(&mut self) {
         self.kill();
+        self.start_again().await;
+    }
+
+    /// Starts a host that was killed; gives how long it took from the start of the process until it was ready.
+    pub async fn start_again(&mut self) -> Duration {
+        let started = Instant::now();
         (self.process, self.url) = serve(self.folder.path(), &self.calling);
         self.ready().await;
+        started.elapsed()
+    }
+
+    /// Starts a host that was killed, and kills it again after this time, ready or not.
+    pub async fn start_and_kill(&mut self, after: Duration) {
+        self.process = spawn(self.folder.path(), &self.calling);
+        tokio::time::sleep(after).await;
+        self.kill();
     }
 
     /// Puts lines that a refusal showed into `stepcell.yaml`, as its reader is told to, and starts the host again.
@@ -196,6 +211,26 @@ impl Host {
         run["run_id"].as_str().expect("an id").to_owned()
     }
 
+    /// Submits a flow in YAML with an input; gives the run's id.
+    pub async fn submit_with(&self, flow: &str, input: Value) -> String {
+        let flow: Value = serde_yaml_ng::from_str(flow).expect("the test's flow is YAML");
+        let (status, run) = self.post("/runs", &json!({"flow": flow, "input": input})).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{run:#}");
+        run["run_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Answers an approval.
+    pub async fn resume(&self, run: &str, answer: &Value) -> (StatusCode, Value) {
+        self.post(&format!("/runs/{run}/resume"), answer).await
+    }
+
+    /// Sends an event; gives how many runs it woke.
+    pub async fn send(&self, event: &str, body: &Value) -> u64 {
+        let (status, delivered) = self.post(&format!("/events/{event}"), body).await;
+        assert_eq!(status, StatusCode::OK, "{delivered:#}");
+        delivered["woken"].as_u64().expect("a number")
+    }
+
     /// The run as it is.
     pub async fn show(&self, run: &str) -> Value {
         self.get(&format!("/runs/{run}")).await.1
@@ -214,8 +249,15 @@ impl Host {
     /// All events of a run so far; `run` is anything that has its id.
     pub async fn events(&self, run: &Value) -> Vec<Value> {
         let id = run["run_id"].as_str().expect("an id");
-        let (_, page) = self.get(&format!("/runs/{id}/events?limit=1000")).await;
-        page["events"].as_array().unwrap_or_else(|| panic!("no events: {page:#}")).clone()
+        let mut events: Vec<Value> = Vec::new();
+        loop {
+            let (_, page) = self.get(&format!("/runs/{id}/events?limit=1000&after={}", events.len())).await;
+            let more = page["events"].as_array().unwrap_or_else(|| panic!("no events: {page:#}"));
+            if more.is_empty() {
+                return events;
+            }
+            events.extend(more.iter().cloned());
+        }
     }
 
     /// The refusals of a run: the data of its `capability.denied` events.
@@ -291,15 +333,20 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// Starts the binary on a free port; gives its address as it prints it.
-fn serve(folder: &Path, calling: &Calling) -> (Child, String) {
+/// Starts the binary on a free port.
+fn spawn(folder: &Path, calling: &Calling) -> Child {
     let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
     arguments.extend(&calling.arguments);
     let mut command = crate::cli::command(folder, &arguments);
     command.envs(calling.environment.iter().map(|(name, value)| (name, value)));
     let log =
         fs::OpenOptions::new().create(true).append(true).open(folder.join("serve.log")).expect("a file");
-    let mut process = command.stderr(log).spawn().expect("the binary is built by `cargo xtask test`");
+    command.stderr(log).spawn().expect("the binary is built by `cargo xtask test`")
+}
+
+/// Starts the binary; gives its address as it prints it.
+fn serve(folder: &Path, calling: &Calling) -> (Child, String) {
+    let mut process = spawn(folder, calling);
     let mut line = String::new();
     let mut stdout = BufReader::new(process.stdout.take().expect("it is piped"));
     stdout.read_line(&mut line).expect("it prints UTF-8");

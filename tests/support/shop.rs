@@ -1,6 +1,11 @@
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use axum::{
@@ -10,11 +15,24 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// What a piece of work takes: long enough that others begin meanwhile.
+const WORK: Duration = Duration::from_millis(20);
 
 /// An HTTP server on loopback that steps may call; it remembers what it was asked.
 pub struct Shop {
     pub address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    till: Arc<Till>,
+}
+
+/// What the shop knows.
+struct Till {
+    seen: Mutex<Vec<Seen>>,
+    /// Whether `/gate` answers.
+    gate: watch::Sender<bool>,
+    at_work: AtomicUsize,
+    most_at_work: AtomicUsize,
 }
 
 /// A request that the shop got.
@@ -36,12 +54,17 @@ impl Seen {
 impl Shop {
     /// Starts the server on a free port.
     pub async fn start() -> Self {
-        let seen = Arc::<Mutex<Vec<Seen>>>::default();
-        let app = Router::new().fallback(answer).with_state(seen.clone());
+        let till = Arc::new(Till {
+            seen: Mutex::default(),
+            gate: watch::Sender::new(false),
+            at_work: AtomicUsize::new(0),
+            most_at_work: AtomicUsize::new(0),
+        });
+        let app = Router::new().fallback(answer).with_state(till.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { address, seen }
+        Self { address, till }
     }
 
     /// `http://127.0.0.1:PORT`
@@ -56,17 +79,63 @@ impl Shop {
 
     /// Everything that was asked so far.
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().expect("no test panics with it").clone()
+        self.till.seen.lock().expect("no test panics with it").clone()
+    }
+
+    /// How often each idempotency key came.
+    pub fn keys(&self) -> BTreeMap<String, usize> {
+        let mut keys = BTreeMap::new();
+        for seen in self.seen() {
+            *keys.entry(seen.header("idempotency-key").unwrap_or_default().to_owned()).or_default() += 1;
+        }
+        keys
+    }
+
+    /// Waits until so many requests came.
+    pub async fn until_seen(&self, count: usize) {
+        crate::eventually(&format!("the shop is asked {count} times"), || async {
+            (self.seen().len() >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// Lets `/gate` answer, whoever waits there and whoever comes.
+    pub fn open(&self) {
+        self.till.gate.send_replace(true);
+    }
+
+    /// The most requests to `/work` that there were at a time.
+    pub fn most_at_work(&self) -> usize {
+        self.till.most_at_work.load(SeqCst)
+    }
+}
+
+impl Till {
+    /// Counts who is at work, which takes a moment.
+    async fn work(&self) {
+        let at_work = self.at_work.fetch_add(1, SeqCst) + 1;
+        self.most_at_work.fetch_max(at_work, SeqCst);
+        let _leaves = Leaves(&self.at_work);
+        tokio::time::sleep(WORK).await;
+    }
+}
+
+/// Counts somebody out, also one whose client went away.
+struct Leaves<'a>(&'a AtomicUsize);
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
     }
 }
 
 /// What each path answers is named by the path.
-async fn answer(State(seen): State<Arc<Mutex<Vec<Seen>>>>, request: Request) -> Response {
+async fn answer(State(till): State<Arc<Till>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let path = parts.uri.to_string();
     let earlier = {
-        let mut seen = seen.lock().expect("no test panics with it");
+        let mut seen = till.seen.lock().expect("no test panics with it");
         let earlier = seen.iter().filter(|seen| seen.path == path).count();
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         seen.push(Seen {
@@ -79,10 +148,18 @@ async fn answer(State(seen): State<Arc<Mutex<Vec<Seen>>>>, request: Request) -> 
     };
     match parts.uri.path() {
         "/orders/7" => axum::Json(json!({"id": "7", "total": 250, "customer": "Ada"})).into_response(),
-        "/echo" => {
-            let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-            axum::Json(json!({"method": parts.method.as_str(), "body": body})).into_response()
+        "/echo" => echo(&parts, &body),
+        "/work" => {
+            till.work().await;
+            echo(&parts, &body)
         }
+        "/gate" => {
+            // The sender lives in the till.
+            let _ = till.gate.subscribe().wait_for(|open| *open).await;
+            echo(&parts, &body)
+        }
+        "/busy" if earlier == 0 => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")]).into_response(),
+        "/busy" => echo(&parts, &body),
         "/text" => "plain words".into_response(),
         "/flaky" if earlier < 2 => (StatusCode::SERVICE_UNAVAILABLE, "not yet").into_response(),
         "/flaky" => axum::Json(json!({"attempt": earlier + 1})).into_response(),
@@ -96,6 +173,11 @@ async fn answer(State(seen): State<Arc<Mutex<Vec<Seen>>>>, request: Request) -> 
         "/never" => std::future::pending().await,
         _ => (StatusCode::NOT_FOUND, "nothing here").into_response(),
     }
+}
+
+fn echo(parts: &axum::http::request::Parts, body: &[u8]) -> Response {
+    let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    axum::Json(json!({"method": parts.method.as_str(), "body": body})).into_response()
 }
 
 fn mirror(parts: &axum::http::request::Parts, body: &[u8]) -> Response {
