@@ -58,6 +58,7 @@ enum Body {
     label = "For Each",
     icon = "repeat",
     category = "flow",
+    context_fields = ["count"],
     deferred = ["step_config", "steps"],
     resume = gathered,
     examples = "examples.json"
@@ -194,6 +195,8 @@ mod tests {
     fn bodies_are_deferred_and_the_schema_says_what_may_stand_there() {
         let entry = testing::describe_control::<for_each>();
         assert_eq!(entry["deferred"], json!(["step_config", "steps"]));
+        // Many results are a reference for cells, and how many there are is told all the same.
+        assert_eq!(entry["context_fields"], json!(["count"]));
         assert_eq!(entry["config_schema"]["required"], json!(["items"]));
         let properties = &entry["config_schema"]["properties"];
         assert_eq!(
