@@ -19,12 +19,16 @@ use crate::{Append, BlobRef, RunStatus, RunSummary, SharedStore, TimerChange};
 
 pub mod append;
 pub mod blobs;
+pub mod claims;
+pub mod events;
 pub mod listing;
 pub mod load;
 pub mod news;
 pub mod reading;
 pub mod removal;
+pub mod retention;
 pub mod timers;
+pub mod waits;
 
 /// Makes one tokio test of each behaviour. `$fresh` is a function `async fn() -> Fixture`.
 #[macro_export]
@@ -53,12 +57,14 @@ macro_rules! compliance {
             listing::flow_names_may_hold_anything
             listing::filters_combine
             listing::unfinished_runs_are_queued_or_running
+            listing::queued_runs_come_oldest_first
             timers::due_timers_come_earliest_first
             timers::a_timer_is_due_to_the_nanosecond
             timers::a_timer_stays_until_it_is_cleared
             timers::an_append_sets_and_clears_at_once
             timers::timers_of_a_refused_append_are_not_set
             timers::items_of_a_fan_out_have_their_own
+            timers::a_run_has_a_timer_of_its_own
             blobs::bytes_come_back
             blobs::the_same_bytes_are_kept_once
             blobs::large_blobs_come_back
@@ -80,6 +86,33 @@ macro_rules! compliance {
             removal::timers_that_a_removed_run_left_go_when_they_are_due
             removal::appends_and_removals_of_one_blob_take_turns
             removal::sweeping_twice_writes_nothing
+            claims::a_claim_finds_its_run
+            claims::a_key_is_claimed_once
+            claims::of_many_claims_at_a_time_one_wins
+            claims::a_claim_that_comes_late_is_refused
+            claims::a_refused_append_claims_nothing
+            claims::a_claim_goes_with_its_run
+            waits::who_waits_is_found_by_name
+            waits::waits_come_in_pages
+            waits::a_wait_ends_where_it_is_cleared
+            waits::a_wait_that_is_set_again_takes_its_place
+            waits::waits_of_a_refused_append_are_not_set
+            waits::what_is_too_large_to_match_is_left_to_the_log
+            waits::a_removed_run_waits_for_nothing
+            waits::who_waits_and_who_sends_do_not_miss_each_other
+            events::an_event_is_kept_once
+            events::events_come_oldest_first_and_in_pages
+            events::events_of_the_same_instant_are_all_found
+            events::one_of_many_takes_an_event
+            events::an_event_that_all_have_taken_is_nobodys
+            events::an_event_is_kept_until_its_time_is_over
+            events::payloads_of_all_sizes_come_back
+            events::an_event_that_is_too_large_is_refused
+            events::a_flood_of_events_is_forgotten_in_one_sweep
+            retention::finished_runs_come_by_when_they_ended
+            retention::a_run_that_says_not_when_it_ended_is_as_old_as_it_is
+            retention::finished_runs_are_counted
+            retention::many_runs_are_removed_together
             news::appends_are_told_of
             news::what_is_told_of_can_be_read
             news::a_refused_append_is_not_told_of

@@ -15,6 +15,8 @@ use crate::{
 /// Rows that are cleared away at a time, about. Keeps a batch as small as
 /// [`Write::log_bytes`](crate::write::Write::log_bytes) says.
 pub(super) const ROWS_PER_CLEAR: usize = 1024;
+/// Rows of a wait.
+const ROWS_PER_WAIT: usize = 2;
 /// Rows that the end of a hold may take with it: a small blob's, and those that say who holds it.
 const ROWS_PER_HOLD: usize = 20;
 /// Holds of a time that end together, and may each take a blob with them.
@@ -68,16 +70,19 @@ impl Batch {
             return Ok(false);
         }
         *room -= events.len();
-        let waits = keys_of(base.tree.scan_prefix(keys::waits_of_run(run)).keys().take(*room / 2 + 1))?;
-        if waits.len() > *room / 2 {
-            return Ok(false);
-        }
-        *room -= 2 * waits.len();
-        self.changed |= !waits.is_empty();
-        let waits = waits.iter().filter_map(|key| WaitId::read_of_run(key)).map(|id| (id, None)).collect();
-        let waits = self.changed_waits(waits, base.tree)?;
-        self.signals.set_waits(waits);
-        self.clear_holds(run, room, base)
+        Ok(self.clear_waits(run, room, base)? && self.clear_holds(run, room, base)?)
+    }
+
+    /// Ends the waits of a removed run, as far as there is room; gives whether that was all.
+    fn clear_waits(&mut self, run: RunId, room: &mut usize, base: &Base<'_>) -> Result<bool, Error> {
+        let most = *room / ROWS_PER_WAIT;
+        let waits = keys_of(base.tree.scan_prefix(keys::waits_of_run(run)).keys().take(most + 1))?;
+        let ends = waits.iter().take(most).filter_map(|key| WaitId::read_of_run(key)).map(|id| (id, None));
+        let ends = self.changed_waits(ends.collect(), base.tree)?;
+        *room = room.saturating_sub(ROWS_PER_WAIT * ends.len());
+        self.changed |= !ends.is_empty();
+        self.signals.set_waits(ends);
+        Ok(waits.len() <= most)
     }
 
     /// Ends what a removed run holds, as far as there is room; gives whether that was all.

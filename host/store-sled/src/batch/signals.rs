@@ -77,7 +77,8 @@ impl Batch {
 
     /// Lets the run have a key that is free.
     pub(super) fn claim(&mut self, run: RunId, ClaimWrite { key, body }: ClaimWrite) {
-        self.changes.insert(keys::claim(key).as_slice(), [run.as_bytes().as_slice(), body.as_bytes()].concat());
+        self.changes
+            .insert(keys::claim(key).as_slice(), [run.as_bytes().as_slice(), body.as_bytes()].concat());
         self.changes.insert(&keys::claim_of_run(run), key.as_bytes());
         self.signals.keys.insert(run, key);
         self.set_claim(key, Some((run, body)), None);

@@ -17,6 +17,7 @@ mod gate;
 mod holds;
 mod kill;
 mod power_cut;
+mod signals;
 mod whole;
 
 const FOR_LONG: Hold = Hold::Until(Timestamp::MAX);

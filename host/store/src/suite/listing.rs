@@ -97,6 +97,22 @@ pub async fn unfinished_runs_are_queued_or_running(store: &SharedStore) {
     assert!(store.unfinished(Some(run(12)), 10).await.unwrap().is_empty());
 }
 
+pub async fn queued_runs_come_oldest_first(store: &SharedStore) {
+    for n in [5, 3, 9, 1, 7] {
+        store.append(first_as(run(n), RunStatus::Queued, "f")).await.unwrap();
+        store.append(first(run(n + 1))).await.unwrap();
+    }
+    let begun = append(run(3), 1, 1);
+    store.append(begun).await.unwrap();
+    let queued = RunSummary { status: RunStatus::Queued, ..summary(1) };
+    let expected = [1, 5, 7, 9].map(|n| (run(n), queued.clone()));
+    for limit in 0..6 {
+        assert_eq!(store.queued(None, limit).await.unwrap(), expected[..limit.min(4)]);
+        assert_eq!(store.queued(Some(run(5)), limit).await.unwrap(), expected[2..(2 + limit).min(4)]);
+    }
+    assert!(store.queued(Some(run(9)), 10).await.unwrap().is_empty());
+}
+
 const STATUSES: [RunStatus; 6] = [
     RunStatus::Queued,
     RunStatus::Running,

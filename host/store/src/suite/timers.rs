@@ -76,6 +76,23 @@ pub async fn items_of_a_fan_out_have_their_own(store: &SharedStore) {
     assert_eq!(found, expected);
 }
 
+pub async fn a_run_has_a_timer_of_its_own(store: &SharedStore) {
+    let of_run = |due| TimerChange::Set { step: None, due };
+    store.append(with_timers(run(1), 0, vec![of_run(at(5)), set("a", at(5))])).await.unwrap();
+    let due = store.due_timers(at(5), 10).await.unwrap();
+    assert_eq!(due.len(), 2);
+    assert!(
+        due.contains(&timer(1, "a", at(5))) && due.contains(&Timer { step: None, ..timer(1, "a", at(5)) })
+    );
+    store.append(with_timers(run(1), 1, vec![clear("a", at(5)), of_run(at(7))])).await.unwrap();
+    let steps: Vec<_> =
+        store.due_timers(at(9), 10).await.unwrap().into_iter().map(|t| (t.due, t.step)).collect();
+    assert_eq!(steps, [(at(5), None), (at(7), None)]);
+    let clear = |due| TimerChange::Clear { step: None, due };
+    store.append(with_timers(run(1), 2, vec![clear(at(5)), clear(at(7))])).await.unwrap();
+    assert_eq!(store.next_timer().await.unwrap(), None);
+}
+
 fn set(id: &str, due: Timestamp) -> TimerChange {
     TimerChange::Set { step: Some(step(id)), due }
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use stepcell_store::Taken;
 
 use super::*;
 
@@ -15,6 +16,7 @@ use super::*;
 const CHILD: &str = "STEPCELL_TEST_KILLED_IN";
 const NAME: &str = "store::tests::kill::acknowledged_appends_outlive_a_kill";
 const REMOVING: &str = "store::tests::kill::a_kill_amid_removals_leaves_nothing_half_held";
+const SIGNALLING: &str = "store::tests::kill::acknowledged_claims_and_events_outlive_a_kill";
 const WRITERS: u64 = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,6 +153,64 @@ async fn come_and_go(store: Arc<SledStore>, first: u64) {
         if let Some(last) = last.replace(n) {
             assert!(store.remove_run(run(last)).await.unwrap());
             println!("ack removed {last}");
+        }
+    }
+}
+
+/// Writers claim the same keys, keep the same events and take them until the process is killed: who was told that a
+/// key or an event is his has it ever after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_claims_and_events_outlive_a_kill() {
+    if let Some(folder) = env::var_os(CHILD) {
+        return claim_for_ever(Path::new(&folder)).await;
+    }
+    let folder = TempDir::new().unwrap();
+    let (mut claims, mut taken) = (HashMap::new(), HashMap::new());
+    for round in 1..=4 {
+        for ack in killed_after(SIGNALLING, &folder, 200 * round) {
+            let [what, name, n] = ack.split(' ').collect::<Vec<_>>().try_into().unwrap();
+            let acknowledged = if what == "claimed" { &mut claims } else { &mut taken };
+            let other = acknowledged.insert(name.to_owned(), number(n));
+            assert_eq!(other, None, "{what} {name} was acknowledged twice");
+        }
+        let store = open(&folder);
+        for (key, n) in &claims {
+            assert_eq!(store.claimed(key).await.unwrap(), Some((run(*n), Digest::of(key.as_bytes()))));
+            assert_eq!(
+                store.summary(run(*n)).await.unwrap().map(|summary| summary.status.is_final()),
+                Some(true)
+            );
+        }
+        for (name, n) in &taken {
+            let events = store.kept_events(name, None, 10).await.unwrap();
+            assert_eq!(events.iter().map(|event| event.taken).collect::<Vec<_>>(), [Taken::Run(run(*n))]);
+        }
+        whole::check(&store);
+    }
+}
+
+async fn claim_for_ever(folder: &Path) {
+    let store = Arc::new(SledStore::open(&DataDir::open(folder).unwrap()).unwrap());
+    let newest = store.list(Query { limit: 1, ..Query::default() }).await.unwrap();
+    let from = newest.first().map_or(0, |(id, _)| u64::from_be_bytes(id.as_bytes()[..8].try_into().unwrap()));
+    let from = (from / 1_000_000 + 1) * 1_000_000;
+    join_all((0..WRITERS).map(|writer| tokio::spawn(claim(Arc::clone(&store), from, writer)))).await;
+}
+
+/// Every writer wants the key and the event of every round.
+async fn claim(store: Arc<SledStore>, from: u64, writer: u64) {
+    for round in 0.. {
+        let name = format!("{from}-{round}");
+        let n = from + round * WRITERS + writer;
+        let wanted = suite::claims::claiming(run(n), &name, &name).claim;
+        match store.append(Append { claim: wanted, ..suite::ended(run(n), vec![]) }).await {
+            Ok(()) => println!("ack claimed {name} {n}"),
+            Err(Error::Claimed { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        store.put_event(suite::events::kept(&name, "e", 0, 10)).await.unwrap();
+        if store.take_event(&name, "e", Taken::Run(run(n))).await.unwrap() {
+            println!("ack taken {name} {n}");
         }
     }
 }
