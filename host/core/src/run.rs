@@ -3,7 +3,7 @@
 //! The fold decides nothing. It refuses what can not follow, so that a damaged log or a mistake of the engine
 //! is found where it happens and not three events later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -45,6 +45,8 @@ pub struct RunState {
     pub retry_of: Option<RetryOf>,
     pub created_at: Timestamp,
     pub finished_at: Option<Timestamp>,
+    /// Events, by name and id, that its steps were resumed with. Each counts once in a run.
+    pub heard: BTreeSet<(String, String)>,
     /// In the order in which the log first names them. A step that no event names yet is not in here: the
     /// fold does not know the flow. Items of a fan-out are ordinary entries.
     pub steps: IndexMap<StepId, StepState>,
@@ -96,6 +98,7 @@ impl RunState {
             retry_of,
             created_at: first.at,
             finished_at: None,
+            heard: BTreeSet::new(),
             steps: IndexMap::new(),
         })
     }
@@ -188,6 +191,9 @@ impl RunState {
         let status = self.steps.get(id).map_or(StepStatus::Pending, |step| step.status);
         if !step::fits(&event.kind, status) {
             return Err(FoldError::Step { seq: event.seq, kind, step: id.clone(), status });
+        }
+        if let EventKind::StepResumed(resumed) = &event.kind {
+            self.heard.extend(self.steps.get(id).and_then(|step| step.heard_with(&resumed.signal)));
         }
         // Two look-ups for a step that is there cost less than a clone of the id for `entry`.
         match self.steps.get_mut(id) {

@@ -11,6 +11,7 @@ mod launch;
 mod outbox;
 mod scope;
 mod signals;
+mod waits;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,23 +25,20 @@ use stepcell_core::{
     event::{Payload, Wait},
     run::{RunState, RunStatus, StepState, StepStatus},
 };
+use stepcell_store::KeptEvent;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Blobs, Completion, Error,
-    blobs::RunBlobs,
-    engine::Inner,
-    meter::Meter,
-    prepared::Prepared,
-    progress::Decision,
-    view::RunView,
+    Blobs, Completion, Error, Resume, blobs::RunBlobs, engine::Inner, meter::Meter, prepared::Prepared,
+    progress::Decision, view::RunView,
 };
 use earlier::Earlier;
 use fan::Fan;
 pub(crate) use outbox::{Outbox, Synced};
 pub(crate) use scope::At;
 use scope::{ScopeId, Scopes};
+use waits::Looks;
 
 /// Steps of one run that may be in cells or waiting for one at the same time. Bounds the memory of their
 /// configs and contexts; the cells themselves are bounded by the sandbox for all runs together.
@@ -67,10 +65,22 @@ pub(crate) enum Command {
     Sync {
         answer: oneshot::Sender<()>,
     },
-    /// A timer of a parked step is due. Answered when the store no longer holds the timer.
+    /// A timer of a step is due, or the run's deadline where there is none. Answered when the store no longer holds
+    /// the timer.
     Timer {
-        step: StepId,
+        step: Option<StepId>,
         answer: oneshot::Sender<()>,
+    },
+    /// Somebody's word to a waiting step.
+    Resume {
+        resume: Resume,
+        answer: oneshot::Sender<Result<RunView, Error>>,
+    },
+    /// An event for a waiting step. Answered with whether the step goes on because of it.
+    Hear {
+        step: StepId,
+        event: Arc<KeptEvent>,
+        answer: oneshot::Sender<bool>,
     },
 }
 
@@ -100,7 +110,8 @@ enum Work {
     Result(ScopeId),
 }
 
-type InFlight = FuturesUnordered<BoxFuture<'static, Result<Ended, stepcell_store::Error>>>;
+/// None where the engine drains and the attempt was not made.
+type InFlight = FuturesUnordered<BoxFuture<'static, Result<Option<Ended>, stepcell_store::Error>>>;
 
 pub(crate) struct Driver {
     engine: Arc<Inner>,
@@ -120,6 +131,8 @@ pub(crate) struct Driver {
     in_flight: InFlight,
     /// Steps that wait in memory for their next attempt; the log holds the same, for a restart.
     retries: Vec<(Timestamp, At)>,
+    /// Of steps that wait, at events that came before.
+    looks: Looks,
     /// Whole values of outputs that are blobs, loaded for templates.
     wholes: HashMap<StepId, Json>,
     /// Bytes of config and context of the steps in flight.
@@ -135,7 +148,7 @@ pub(crate) struct Driver {
 enum Stop {
     /// The run has ended and that is on the disk.
     Final,
-    /// Every step that is not done waits, and that is on the disk.
+    /// Every step that is not done waits, or the engine starts no more; that is on the disk.
     Parked,
 }
 
@@ -167,6 +180,7 @@ impl Driver {
             in_flight: FuturesUnordered::new(),
             in_flight_bytes: 0,
             retries: Vec::new(),
+            looks: Looks::default(),
             wholes: HashMap::new(),
             cancel,
         }
@@ -211,7 +225,9 @@ impl Driver {
             if !self.todo.is_empty() {
                 continue;
             }
-            if self.in_flight.is_empty() && self.retries.is_empty() && self.ready.is_empty() {
+            self.begin_looks();
+            let draining = self.engine.draining.is_cancelled();
+            if if draining { self.in_flight.is_empty() } else { self.is_idle() } {
                 if self.scopes.get(ScopeId::ROOT).is_some_and(|root| root.progress.is_complete()) {
                     self.succeed().await?;
                     continue;
@@ -226,15 +242,16 @@ impl Driver {
 
     /// Waits for the next thing that matters to the run, and handles it.
     async fn next(&mut self) -> Result<(), Error> {
-        let retry = self.retries.iter().map(|(at, _)| *at).min();
+        let draining = self.engine.draining.is_cancelled();
+        let retry = self.retries.iter().map(|(at, _)| *at).min().filter(|_| !draining);
         tokio::select! {
             biased;
             Some(command) = self.mailbox.recv() => self.command(command).await,
             Some(ended) = self.in_flight.next(), if !self.in_flight.is_empty() => {
-                self.ended(ended?)?;
+                self.ended_if_begun(ended?)?;
                 // Whatever else is done by now is handled in the same round, so that it shares an append.
                 while let Some(Some(ended)) = self.in_flight.next().now_or_never() {
-                    self.ended(ended?)?;
+                    self.ended_if_begun(ended?)?;
                 }
                 Ok(())
             }
@@ -243,6 +260,7 @@ impl Driver {
                 self.outbox.flush(&self.engine, &self.state);
                 Ok(())
             }
+            look = self.looks.next() => self.looked(look?).await,
             () = sleep_until(retry), if retry.is_some() => {
                 self.due_retries();
                 Ok(())
@@ -255,7 +273,12 @@ impl Driver {
         if self.state.status == RunStatus::Queued {
             self.emit(None, EventKind::RunStarted)?;
         }
+        self.look_again();
         self.take_up(ScopeId::ROOT)
+    }
+
+    fn ended_if_begun(&mut self, ended: Option<Ended>) -> Result<(), Error> {
+        ended.map_or(Ok(()), |ended| self.ended(ended))
     }
 
     /// Does what has come up before steps start: items that begin, and items that are over.
@@ -283,7 +306,7 @@ impl Driver {
             let Some(seen) = self.state.steps.get(id) else { continue };
             let at = At { scope, index };
             match (seen.status, seen.retry_at) {
-                (StepStatus::Running, Some(retry_at)) => self.retries.push((retry_at, at)),
+                (StepStatus::Running, Some(retry_at)) => self.retry_at(retry_at, at),
                 (StepStatus::Running, None) => self.ready.push_back(at),
                 (StepStatus::Waiting, _) if is_fanned_out(seen) => self.todo.push_back(Work::Reopen(at)),
                 _ => {}
@@ -311,6 +334,11 @@ impl Driver {
             self.todo.push_back(Work::Result(scope));
         }
         Ok(())
+    }
+
+    /// Whether nothing goes on by itself.
+    fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.retries.is_empty() && self.ready.is_empty() && self.looks.is_empty()
     }
 
     fn due_retries(&mut self) {

@@ -1,6 +1,9 @@
 //! The engine's handle: submit, show, follow, cancel.
 
 mod inner;
+mod options;
+mod queue;
+mod submission;
 
 use std::{
     collections::HashMap,
@@ -16,54 +19,33 @@ use futures_util::Stream;
 use parking_lot::Mutex;
 use stepcell_core::{Budget, Digest, Event, Json, RunId, parse::Parsed, plan::Plan, problem::Problem};
 use stepcell_store::{Query, RunSummary, SharedStore};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Error, StepRunner, Upload, blobs,
+    Delivered, Error, Incoming, Resume, StepRunner, Upload, blobs,
     driver::Command,
+    events::{self, Events},
     follow, load,
     prepared::{Cache, Prepared, used_types},
-    remove,
+    remove, retention,
+    slots::Slots,
     timers::Timers,
     view::RunView,
+    waiting,
 };
-use inner::{Ending, Forget};
-
-/// Runs that are driven at the same time, parked ones not counted, unless the config says otherwise. Bounds
-/// the memory of their states.
-pub const DEFAULT_MAX_ACTIVE_RUNS: usize = 10_000;
-
-/// What an engine is made of.
-pub struct Options {
-    pub store: SharedStore,
-    pub runner: Arc<dyn StepRunner>,
-    /// Where the runs are driven. Templates are computed there: a runtime of its own keeps them away from the
-    /// threads that answer HTTP.
-    pub runtime: tokio::runtime::Handle,
-    /// More runs than this are refused with [`Error::Busy`].
-    pub max_active_runs: usize,
-    /// What one run may use at most; a flow can only narrow it.
-    pub budget: Budget,
-}
-
-impl Options {
-    /// With the default limits, driving on the runtime that this is called on.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub fn new(store: SharedStore, runner: Arc<dyn StepRunner>) -> Self {
-        let runtime = tokio::runtime::Handle::current();
-        Self { store, runner, runtime, max_active_runs: DEFAULT_MAX_ACTIVE_RUNS, budget: Budget::default() }
-    }
-}
+pub(crate) use inner::{Driven, Sent};
+use inner::{Ending, Runs};
+pub use options::{
+    Admission, DEFAULT_ACTIVE_RUNS, DEFAULT_EVENTS_KEPT, DEFAULT_QUEUED_RUNS, Options, Retention,
+};
 
 /// What to run.
 pub struct Submit {
     /// From [`Engine::plan`].
     pub plan: Arc<Prepared>,
     pub input: Json,
-    /// Kept in the run's first event.
+    /// Under one key there is one run: the same plan and input again give that run, others are refused.
     pub idempotency_key: Option<String>,
 }
 
@@ -73,6 +55,8 @@ pub struct Counts {
     pub runs_submitted: u64,
     pub runs_ended: u64,
     pub runs_active: u64,
+    /// Runs that wait for their turn.
+    pub runs_queued: u64,
     /// Attempts at steps, whatever came of them.
     pub attempts_ended: u64,
     /// Times that the store waited for the disk.
@@ -91,14 +75,19 @@ pub(crate) struct Inner {
     pub(crate) timers: Timers,
     pub(crate) flows: Cache,
     pub(crate) outlines: load::Outlines,
+    pub(crate) pinned: load::Pinned,
+    /// No run and no attempt begins any more; what is under way ends.
+    pub(crate) draining: CancellationToken,
     pub(crate) stopping: CancellationToken,
     tasks: TaskTracker,
     runtime: tokio::runtime::Handle,
-    max_active_runs: usize,
     pub(crate) budget: Budget,
-    /// Runs that have a driver. A command is sent, and a driver leaves, only under this lock: so that none
-    /// is sent to a driver that has left.
-    active: Mutex<HashMap<RunId, mpsc::UnboundedSender<Command>>>,
+    pub(crate) slots: Slots,
+    pub(crate) retention: Retention,
+    pub(crate) events: Events,
+    runs: Mutex<Runs>,
+    /// Told when the last driver has left.
+    idle: Notify,
     /// Who wants to know when a run ends.
     waiters: Mutex<HashMap<RunId, Vec<oneshot::Sender<Ending>>>>,
     recovered: AtomicBool,
@@ -120,12 +109,17 @@ impl Engine {
             timers: Timers::default(),
             flows: Cache::default(),
             outlines: load::Outlines::default(),
+            pinned: load::Pinned::default(),
+            draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             runtime: options.runtime,
-            max_active_runs: options.max_active_runs,
             budget: options.budget,
-            active: Mutex::default(),
+            slots: Slots::new(&options.admission.steps),
+            retention: options.retention,
+            events: Events::new(options.events_kept),
+            runs: Mutex::new(Runs::new(&options.admission)),
+            idle: Notify::new(),
             waiters: Mutex::default(),
             recovered: AtomicBool::new(false),
             broken: Mutex::default(),
@@ -138,14 +132,22 @@ impl Engine {
         inner.spawn(async move {
             // A run that is taken up wants the components that it pinned.
             engine.runner.settled().await;
+            engine.recover_queue().await;
             load::recover(&engine).await;
+            engine.open_queue();
             engine.recovered.store(true, Ordering::Release);
         });
         let engine = inner.clone();
         inner.spawn(async move { crate::timers::serve(&engine).await });
         let engine = inner.clone();
         inner.spawn(async move { remove::sweep(&engine).await });
+        let engine = inner.clone();
+        inner.spawn(async move { retention::keep_to(&engine).await });
         Ok(Self { inner })
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     /// Whether every run that was open at the start has been taken up, and the store takes writes.
@@ -169,11 +171,22 @@ impl Engine {
         Ok(prepared)
     }
 
-    /// Starts a run; done when it is on the disk that there is one.
+    /// Starts a run, or queues it; done when it is on the disk that there is one.
     pub async fn submit(&self, submit: Submit) -> Result<RunId, Error> {
-        let begun = self.inner.begin(submit, true).await?;
-        begun.synced.await?;
-        Ok(begun.run)
+        self.inner.submit(submit).await
+    }
+
+    /// Starts a run for each input; done when all are on the disk. All inputs are checked before any run starts, and
+    /// there is room for all of them or none is taken. Where the store fails on the way, some may have started.
+    ///
+    /// With a key, the same call again gives the same runs, and starts those that are missing.
+    pub async fn submit_all(
+        &self,
+        plan: Arc<Prepared>,
+        inputs: Vec<Json>,
+        idempotency_key: Option<String>,
+    ) -> Result<Vec<RunId>, Error> {
+        self.inner.submit_all(plan, inputs, idempotency_key).await
     }
 
     /// Starts a run and waits for its end, at most this long. Either way the run is on the disk.
@@ -181,36 +194,17 @@ impl Engine {
     /// A run that ends in time is acknowledged once, with its end, which saves a sync over
     /// [`submit`](Self::submit) and [`wait`](Self::wait).
     pub async fn submit_and_wait(&self, submit: Submit, at_most: Duration) -> Result<RunView, Error> {
-        let begun = self.inner.begin(submit, false).await?;
-        let _forgotten = Forget(&self.inner, begun.run);
-        match tokio::time::timeout(at_most, begun.ended).await {
-            Ok(Ok(ending)) => ending.map_err(Error::Store),
-            // Time is over, or the engine stops: what is on the disk is the answer.
-            Ok(Err(_)) | Err(_) => {
-                self.inner.sync(begun.run).await;
-                self.show(begun.run).await
-            }
-        }
+        self.inner.submit_and_wait(submit, at_most).await
     }
 
     /// A run with all its steps.
     pub async fn show(&self, run: RunId) -> Result<RunView, Error> {
-        let state = load::state(&self.inner, run).await?;
-        let outline = load::outline(&self.inner, run, state.flow_digest).await?;
-        Ok(RunView::new(run, &state, &outline))
+        self.inner.show(run).await
     }
 
     /// Waits for a run's end, at most this long; then gives the run as it is.
     pub async fn wait(&self, run: RunId, at_most: Duration) -> Result<RunView, Error> {
-        let _forgotten = Forget(&self.inner, run);
-        let ended = self.inner.waiter(run);
-        match self.show(run).await {
-            Ok(view) if !view.is_final() => match tokio::time::timeout(at_most, ended).await {
-                Ok(Ok(ending)) => ending.map_err(Error::Store),
-                Ok(Err(_)) | Err(_) => self.show(run).await,
-            },
-            ended => ended,
-        }
+        self.inner.wait(run, at_most).await
     }
 
     /// Runs, newest first.
@@ -248,11 +242,25 @@ impl Engine {
         match result.await {
             Ok(view) => view,
             // The run ended before it heard of the cancel, or the engine stops.
-            Err(_) => match self.show(run).await? {
-                view if view.is_final() => Err(Error::Finished { run, status: view.status }),
-                _ => Err(self.inner.broken.lock().clone().map_or(Error::Stopping, Error::Store)),
-            },
+            Err(_) => Err(self.inner.unheard(run).await?),
         }
+    }
+
+    /// Gives a step that waits for a signal what it waits for. Done when that is on the disk.
+    ///
+    /// The payload has to fit the step's form, unless it is a rejection. Of several resumes of one wait the first
+    /// counts; the others get it with [`Error::AlreadyResumed`].
+    pub async fn resume(&self, run: RunId, resume: Resume) -> Result<RunView, Error> {
+        waiting::resume(&self.inner, run, resume).await
+    }
+
+    /// Sends an event to every run that waits for it, and keeps it for those that come to wait for it in time:
+    /// runs that are there by now, and where it wakes none, the first run that begins later.
+    ///
+    /// Done when every run that it wakes has it in its log. Where the store fails on the way the call fails; sent
+    /// again with the same id, the event reaches the others. It counts at most once per run.
+    pub async fn send_event(&self, name: &str, event: Incoming) -> Result<Delivered, Error> {
+        events::send(&self.inner, name, event).await
     }
 
     /// Removes a run that has ended, with its events and every blob that nothing else holds.
@@ -278,18 +286,34 @@ impl Engine {
 
     /// Figures since the start.
     pub fn counts(&self) -> Counts {
+        let (active, queued) = self.inner.load();
         Counts {
             runs_submitted: self.inner.submitted.load(Ordering::Relaxed),
             runs_ended: self.inner.ended.load(Ordering::Relaxed),
-            runs_active: self.inner.active.lock().len() as u64,
+            runs_active: active as u64,
+            runs_queued: queued as u64,
             attempts_ended: self.inner.attempts.load(Ordering::Relaxed),
             syncs: self.inner.store.syncs(),
         }
     }
 
+    /// Takes no more runs and starts no more steps, lets attempts under way end, at most this long, and stops as
+    /// [`shutdown`](Self::shutdown) does. What is left goes on at the next start.
+    pub async fn drain(&self, at_most: Duration) {
+        self.inner.draining.cancel();
+        self.inner.rouse();
+        if tokio::time::timeout(at_most, self.inner.idle()).await.is_err() {
+            let (active, _) = self.inner.load();
+            tracing::warn!(runs = active, "attempts under way are dropped; they run again at the next start");
+        }
+        self.shutdown().await;
+    }
+
     /// Stops driving. Attempts under way are dropped; they run again at the next start.
     pub async fn shutdown(&self) {
+        self.inner.draining.cancel();
         self.inner.stopping.cancel();
+        self.inner.forget_all_waiters();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
     }

@@ -18,7 +18,7 @@ use stepcell_core::{
 use crate::{
     Error,
     driver::{Command, Outbox},
-    engine::Inner,
+    engine::{Driven, Inner, Sent},
     payload,
     prepared::{Outline, Prepared},
 };
@@ -117,8 +117,13 @@ pub(crate) async fn log(engine: &Inner, run: RunId, step: &str) -> Result<String
 /// Hands a command to a run, taking it up first where it is parked.
 pub(crate) async fn tell(engine: &Arc<Inner>, run: RunId, command: Command) -> Result<(), Error> {
     match engine.send(run, command) {
-        None => Ok(()),
-        Some(command) => take_up(engine, run, Some(command)).await,
+        Sent::Told => Ok(()),
+        Sent::Queued(command) => {
+            // Done to its end also where the caller goes away.
+            engine.spawn(engine.clone().tell_queued(run, command));
+            Ok(())
+        }
+        Sent::Undriven(command) => take_up(engine, run, Some(command)).await,
     }
 }
 
@@ -135,7 +140,9 @@ pub(crate) async fn recover(engine: &Arc<Inner>) {
             }
         };
         for run in &runs {
-            revive(engine, *run).await;
+            if !engine.is_queued(*run) {
+                revive(engine, *run).await;
+            }
         }
         match runs.last() {
             Some(last) if runs.len() == RUNS_PER_READ => after = Some(*last),
@@ -154,16 +161,20 @@ pub(crate) async fn revive(engine: &Arc<Inner>, run: RunId) {
 }
 
 async fn take_up(engine: &Arc<Inner>, run: RunId, first: Option<Command>) -> Result<(), Error> {
+    let driven = open(engine, run).await?;
+    engine.drive(driven, first);
+    Ok(())
+}
+
+/// All that it takes to drive a run that has not ended.
+pub(crate) async fn open(engine: &Arc<Inner>, run: RunId) -> Result<Driven, Error> {
     let mut state = state(engine, run).await?;
     if state.is_final() {
         return Err(Error::Finished { run, status: state.status });
     }
     let outbox = Outbox::new(run, state.seq);
     match prepare(engine, run, &state).await {
-        Ok(prepared) => {
-            engine.drive(run, prepared, state, outbox, first);
-            Ok(())
-        }
+        Ok(plan) => Ok(Driven { run, plan, state, outbox }),
         Err(error @ Error::PluginGone { .. }) => {
             fail_for_good(engine, run, &mut state, outbox, &error).await?;
             Err(error)
@@ -194,7 +205,7 @@ async fn fail_for_good(
 }
 
 /// The flow of a run with the plugins that the run pinned. Runs of the same flow share it.
-async fn prepare(engine: &Inner, run: RunId, state: &RunState) -> Result<Arc<Prepared>, Error> {
+pub(crate) async fn prepare(engine: &Inner, run: RunId, state: &RunState) -> Result<Arc<Prepared>, Error> {
     let known = engine.pinned.lock().get(&state.flow_digest).cloned();
     if let Some((_, prepared)) = known.filter(|(pins, _)| *pins == state.plugins) {
         return Ok(prepared);
@@ -228,7 +239,7 @@ async fn prepare(engine: &Inner, run: RunId, state: &RunState) -> Result<Arc<Pre
     Ok(prepared)
 }
 
-async fn source(engine: &Inner, run: RunId, flow: Digest) -> Result<Value, Error> {
+pub(crate) async fn source(engine: &Inner, run: RunId, flow: Digest) -> Result<Value, Error> {
     let payload = Payload::Blob { digest: flow, bytes: 0, fields: stepcell_core::Json::null() };
     match payload::whole(&*engine.store, &payload).await {
         Ok(json) => Ok(json.value().clone()),

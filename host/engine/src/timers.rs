@@ -1,10 +1,11 @@
-//! Wakes runs whose timers are due. Timers are in the store; this is one task for all of them.
+//! Wakes runs whose timers are due: waits, long pauses before another attempt, and deadlines of runs. Timers are in
+//! the store; this is one task for all of them.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use stepcell_core::{RunId, StepId};
+use stepcell_core::{EventKind, Failure, Fault, RunId, StepId, event::RunFailed, run::RunState};
 use stepcell_store::Timer;
 use tokio::sync::{Notify, oneshot};
 
@@ -16,6 +17,9 @@ const TIMERS_PER_ROUND: usize = 256;
 const MAX_WAKING: usize = 1_024;
 /// How late a jump of the wall clock may be noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// A pause before another attempt that is longer than this is a timer in the store, so that the run can park. Shorter
+/// ones cost less in memory than taking the run up again would.
+const LONG_RETRY: Duration = Duration::from_secs(10);
 /// How often to look while runs are being woken.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(2);
 /// How long to leave the store alone after it failed, and a run that could not be woken.
@@ -26,7 +30,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Timers {
     change: Notify,
     /// Timers whose runs are being woken: the store holds them until the run's log has gone on.
-    waking: Mutex<HashSet<(RunId, StepId)>>,
+    waking: Mutex<HashSet<(RunId, Option<StepId>)>>,
 }
 
 impl Timers {
@@ -36,9 +40,33 @@ impl Timers {
     }
 }
 
-/// Serves timers until the engine stops.
+/// Whether a timer may be due before its task looks by itself, the time to write it down included.
+pub(crate) fn is_soon(due: Timestamp) -> bool {
+    is_within(due, LONGEST_SLEEP * 2)
+}
+
+/// Whether a step that is tried again then waits by a timer in the store.
+pub(crate) fn is_long_retry(at: Timestamp) -> bool {
+    !is_within(at, LONG_RETRY)
+}
+
+fn is_within(at: Timestamp, time: Duration) -> bool {
+    Timestamp::now().checked_add(time).is_ok_and(|end| at <= end)
+}
+
+/// The end of a run whose deadline is over.
+pub(crate) fn deadline_exceeded(state: &RunState) -> Option<EventKind> {
+    let deadline = state.deadline.filter(|deadline| *deadline <= Timestamp::now() && !state.is_final())?;
+    let message = format!("the run has not ended by its deadline, {deadline}");
+    let error = Failure::system(Fault::Timeout, "deadline_exceeded", message).with_hint(
+        "give the flow a longer `deadline`, or look at `started_at` of its steps for what took so long",
+    );
+    Some(EventKind::RunFailed(RunFailed { error, failed_step: None }))
+}
+
+/// Serves timers until the engine stops, or drains.
 pub(crate) async fn serve(engine: &Arc<Inner>) {
-    loop {
+    while !engine.draining.is_cancelled() {
         let pause = match round(engine).await {
             Ok(pause) => pause,
             Err(error) => {
@@ -48,6 +76,7 @@ pub(crate) async fn serve(engine: &Arc<Inner>) {
             }
         };
         tokio::select! {
+            () = engine.draining.cancelled() => {}
             () = engine.timers.change.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
@@ -79,12 +108,13 @@ async fn round(engine: &Arc<Inner>) -> Result<Duration, Error> {
 }
 
 /// Tells a run of its timer and waits until the store no longer holds it.
-async fn wake(engine: Arc<Inner>, run: RunId, step: StepId) {
+async fn wake(engine: Arc<Inner>, run: RunId, step: Option<StepId>) {
     let (answer, handled) = oneshot::channel();
     let told = load::tell(&engine, run, Command::Timer { step: step.clone(), answer }).await;
     if let Err(error) = &told {
         tracing::error!(run_id = %run, %error, "run could not be woken");
     }
+    // Where the run has ended meanwhile its timers are gone.
     if told.is_err() || handled.await.is_err() {
         tokio::time::sleep(PAUSE).await;
     }

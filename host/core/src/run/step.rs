@@ -104,6 +104,13 @@ impl StepState {
         }
     }
 
+    /// The name and id of the event that ends the step's wait with this signal, if it is one.
+    pub(super) fn heard_with(&self, signal: &Json) -> Option<(String, String)> {
+        let Some(Wait::Signal { name, .. }) = &self.wait else { return None };
+        let id = signal.value().get("event")?.as_str()?;
+        Some((name.clone(), id.to_owned()))
+    }
+
     fn start(&mut self, data: &StepStarted, at: Timestamp) {
         self.status = StepStatus::Running;
         self.attempts = data.attempt;

@@ -20,6 +20,7 @@ use super::{
     fan::FanOut,
     launch::{template_failure, too_much_to_load, unreadable},
     scope::ScopeId,
+    waits::bad_form,
 };
 use crate::{Completion, Error, Outcome, backoff::next_wait, payload};
 
@@ -103,13 +104,7 @@ impl Driver {
         self.goes_on(step, port)
     }
 
-    fn branched(
-        &mut self,
-        step: At,
-        port: String,
-        output: Payload,
-        receipt: Receipt,
-    ) -> Result<(), Error> {
+    fn branched(&mut self, step: At, port: String, output: Payload, receipt: Receipt) -> Result<(), Error> {
         let ports = self.ports(step);
         if !ports.contains(&port) {
             let port: String = port.chars().take(MAX_SHOWN_PORT_CHARS).collect();
@@ -136,7 +131,12 @@ impl Driver {
             self.fail(step, Failure::system(Fault::Limit, "wait_too_big", message), receipt)?;
             return Ok(false);
         }
+        if let Some(failure) = bad_form(&wait) {
+            self.fail(step, failure, receipt)?;
+            return Ok(false);
+        }
         self.emit_for(step, EventKind::StepWaiting(StepWaiting { wait, receipt }))?;
+        self.look(step);
         Ok(true)
     }
 
@@ -164,7 +164,7 @@ impl Driver {
             step,
             EventKind::StepRetrying(StepRetrying { attempt: attempt + 1, at, error, receipt }),
         )?;
-        self.retries.push((at, step));
+        self.retry_at(at, step);
         Ok(())
     }
 
@@ -208,6 +208,7 @@ impl Driver {
         self.cancel.cancel();
         self.in_flight.clear();
         self.retries.clear();
+        self.looks.clear();
         self.ready.clear();
         self.fans.clear();
         self.todo.clear();
@@ -338,8 +339,7 @@ impl Driver {
 /// What is wrong with a part of a flow that is known only now.
 pub(super) fn of_problems(code: &str, what: &str, problems: &[Problem]) -> Failure {
     let list: Vec<_> = problems.iter().take(MAX_SHOWN_PROBLEMS).map(ToString::to_string).collect();
-    let failure =
-        Failure::system(Fault::Config, code, format!("{what} is not valid: {}", list.join("; ")));
+    let failure = Failure::system(Fault::Config, code, format!("{what} is not valid: {}", list.join("; ")));
     match problems.iter().find_map(|problem| problem.hint.clone()) {
         Some(hint) => failure.with_hint(hint),
         None => failure,

@@ -16,9 +16,8 @@ use stepcell_core::{
 };
 
 use super::{
-    At, Driver, Ended, MAX_BYTES_IN_FLIGHT, MAX_CONTEXT_BYTES, MAX_LOADED_BYTES, MAX_STEPS_IN_FLIGHT, Written,
-    earlier::config_name,
-    scope::ScopeId,
+    At, Driver, Ended, MAX_BYTES_IN_FLIGHT, MAX_CONTEXT_BYTES, MAX_LOADED_BYTES, MAX_STEPS_IN_FLIGHT,
+    Written, earlier::config_name, scope::ScopeId,
 };
 use crate::{
     Call, Entry, Error, Outcome,
@@ -46,6 +45,7 @@ impl Driver {
         while self.in_flight.len() + launches.len() < MAX_STEPS_IN_FLIGHT
             && self.in_flight_bytes < MAX_BYTES_IN_FLIGHT
             && !self.state.is_final()
+            && !self.engine.draining.is_cancelled()
         {
             let Some(step) = self.ready.pop_front() else { break };
             let started = Instant::now();
@@ -80,6 +80,7 @@ impl Driver {
             if let Some(before) = before {
                 before.await?;
             }
+            let Some(_slot) = engine.slots.take(&call.kind, &engine.draining).await else { return Ok(None) };
             let mut completion = engine.runner.run(call).await;
             if let Ok(Outcome::Done(output) | Outcome::Branch { output, .. }) = &completion.result {
                 count_tokens(&provider.describe, output, &meter, &mut completion.receipt);
@@ -92,7 +93,7 @@ impl Driver {
                 completion.result = Err(not_kept(&error));
                 Written::Nothing
             });
-            Ok(Ended { step, bytes, completion, written })
+            Ok(Some(Ended { step, bytes, completion, written }))
         }));
     }
 
@@ -253,14 +254,7 @@ impl Driver {
         })
     }
 
-    fn context(
-        &self,
-        at: At,
-        planned: &PlannedStep,
-        provider: &Provider,
-        attempt: u32,
-        key: &str,
-    ) -> String {
+    fn context(&self, at: At, planned: &PlannedStep, provider: &Provider, attempt: u32, key: &str) -> String {
         let outputs = self
             .scopes
             .ancestors(at)
@@ -284,9 +278,8 @@ impl Driver {
     /// What `secret.NAME` stands for in a step's config: placeholders, never a secret.
     fn placeholders(&self, at: At, planned: &PlannedStep) -> Option<Json> {
         let id = self.scopes.step_id(at)?;
-        let placeholder = |name: &String| {
-            (name.clone(), Value::from(self.engine.runner.placeholder(self.run, id, name)))
-        };
+        let placeholder =
+            |name: &String| (name.clone(), Value::from(self.engine.runner.placeholder(self.run, id, name)));
         let all: Map<_, _> = planned.config.references().secret_names().map(placeholder).collect();
         (!all.is_empty()).then(|| Value::Object(all).into())
     }

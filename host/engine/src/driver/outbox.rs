@@ -12,10 +12,10 @@ use stepcell_core::{
     event::Wait,
     run::{FoldError, RunState},
 };
-use stepcell_store::{Append, BlobRef, Error, RunSummary, TimerChange};
+use stepcell_store::{Append, BlobRef, Claim, Error, RunSummary, TimerChange, WaitChange};
 use tokio::time::Instant;
 
-use crate::engine::Inner;
+use crate::{engine::Inner, events::APPROVAL, timers};
 
 /// How long events of pure steps may wait for company before they are written. Bounds how far a live view
 /// lags, and what a crash computes again.
@@ -26,10 +26,13 @@ pub(crate) struct Outbox {
     run: RunId,
     events: Vec<Event>,
     timers: Vec<TimerChange>,
+    waits: Vec<WaitChange>,
+    /// Of a new run.
+    claim: Option<Claim>,
     /// Blobs that the events name and the run does not hold yet.
     blobs: Vec<BlobRef>,
-    /// A timer was set by this driver: each append tells the task that serves them.
-    sets_timers: bool,
+    /// A timer was set that is due before the task which serves them looks by itself.
+    is_soon: bool,
     /// The last event that the store was given.
     stored: u64,
     /// When the oldest event in here must be written at the latest.
@@ -49,17 +52,23 @@ impl Outbox {
             run,
             events: Vec::new(),
             timers: Vec::new(),
+            waits: Vec::new(),
+            claim: None,
             blobs: Vec::new(),
-            sets_timers: false,
+            is_soon: false,
             stored,
             due: None,
             last: nothing.shared(),
         }
     }
 
-    /// Takes the event that a new run begins with, and the blobs that it names; the state is made of it.
-    pub(crate) fn begin(run: RunId, created: Event, blobs: Vec<BlobRef>) -> Self {
-        let mut outbox = Self { blobs, ..Self::new(run, 0) };
+    /// Takes the event that a new run begins with, the blobs that it names and the key that it goes by; the state
+    /// is made of it.
+    pub(crate) fn begin(run: RunId, created: Event, blobs: Vec<BlobRef>, claim: Option<Claim>) -> Self {
+        let mut outbox = Self { blobs, claim, ..Self::new(run, 0) };
+        if let EventKind::RunCreated(created) = &created.kind {
+            created.deadline.into_iter().for_each(|due| outbox.set_timer(None, due));
+        }
         outbox.push(created);
         outbox
     }
@@ -71,7 +80,10 @@ impl Outbox {
         step: Option<StepId>,
         kind: EventKind,
     ) -> Result<Timestamp, FoldError> {
-        self.change_timers(state, step.as_ref(), &kind);
+        match &step {
+            Some(step) => self.change_waits(state, step, &kind),
+            None => self.change_deadline(state, &kind),
+        }
         let at = Timestamp::now();
         let event = Event { seq: state.seq + 1, at, step, kind };
         state.apply(&event)?;
@@ -102,11 +114,13 @@ impl Outbox {
                 seq: state.seq,
             },
             timers: std::mem::take(&mut self.timers),
+            waits: std::mem::take(&mut self.waits),
+            claim: self.claim.take(),
             blobs: std::mem::take(&mut self.blobs),
         };
         self.stored = state.seq;
         let appended = engine.store.append(append);
-        self.last = if self.sets_timers {
+        self.last = if std::mem::take(&mut self.is_soon) {
             let engine = engine.clone();
             let told = async move {
                 appended.await?;
@@ -164,24 +178,54 @@ impl Outbox {
         self.events.push(event);
     }
 
-    /// A step that parks sets its timer; one that goes on, or is cancelled, clears it.
-    fn change_timers(&mut self, state: &RunState, step: Option<&StepId>, kind: &EventKind) {
-        let Some(step) = step else { return };
+    /// A step that parks sets its timer and the name that it waits for; one that goes on, or is cancelled, clears
+    /// them. So does one that is tried again later.
+    fn change_waits(&mut self, state: &RunState, step: &StepId, kind: &EventKind) {
         match kind {
             EventKind::StepWaiting(waiting) => {
                 if let Some(due) = due(&waiting.wait) {
-                    self.timers.push(TimerChange::Set { step: step.clone(), due });
-                    self.sets_timers = true;
+                    self.set_timer(Some(step), due);
+                }
+                if let Wait::Signal { name, matching, .. } = &waiting.wait
+                    && name != APPROVAL
+                {
+                    let (name, matching) = (name.clone(), matching.clone());
+                    self.waits.push(WaitChange::Set { name, step: step.clone(), matching });
                 }
             }
-            EventKind::StepResumed(_) | EventKind::StepCancelled | EventKind::StepFailed(_) => {
-                let wait = state.steps.get(step).and_then(|step| step.wait.as_ref());
-                if let Some(due) = wait.and_then(due) {
-                    self.timers.push(TimerChange::Clear { step: step.clone(), due });
+            EventKind::StepRetrying(retrying) if timers::is_long_retry(retrying.at) => {
+                self.set_timer(Some(step), retrying.at);
+            }
+            EventKind::StepStarted(_)
+            | EventKind::StepResumed(_)
+            | EventKind::StepCancelled
+            | EventKind::StepFailed(_) => {
+                let Some(seen) = state.steps.get(step) else { return };
+                if let Some(due) = seen.wait.as_ref().and_then(due).or(seen.retry_at) {
+                    self.timers.push(TimerChange::Clear { step: Some(step.clone()), due });
+                }
+                if let Some(Wait::Signal { name, .. }) = &seen.wait
+                    && name != APPROVAL
+                {
+                    self.waits.push(WaitChange::Clear { name: name.clone(), step: step.clone() });
                 }
             }
             _ => {}
         }
+    }
+
+    /// A run that has ended needs no deadline.
+    fn change_deadline(&mut self, state: &RunState, kind: &EventKind) {
+        let ends =
+            matches!(kind, EventKind::RunSucceeded(_) | EventKind::RunFailed(_) | EventKind::RunCancelled(_));
+        if let Some(due) = state.deadline.filter(|_| ends) {
+            self.timers.push(TimerChange::Clear { step: None, due });
+        }
+    }
+
+    fn set_timer(&mut self, step: Option<&StepId>, due: Timestamp) {
+        self.timers.push(TimerChange::Set { step: step.cloned(), due });
+        self.is_soon |= timers::is_soon(due);
     }
 }
 

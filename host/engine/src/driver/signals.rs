@@ -1,15 +1,18 @@
-//! What comes to a run from outside: cancel, due timers; and parking until something comes.
+//! What comes to a run from outside: cancel, due timers, signals; and parking until something comes.
 
 use jiff::Timestamp;
 use serde_json::json;
 use stepcell_core::{
     EventKind, StepId,
     event::{RunCancelled, StepResumed, Wait},
-    run::{RunStatus, StepStatus},
+    run::RunStatus,
 };
 
-use super::{Command, Driver};
-use crate::Error;
+use super::{At, Command, Driver};
+use crate::{
+    Error,
+    timers::{deadline_exceeded, is_long_retry},
+};
 
 impl Driver {
     pub(super) async fn command(&mut self, command: Command) -> Result<(), Error> {
@@ -25,24 +28,41 @@ impl Driver {
                 let _ = answer.send(());
             }
             Command::Timer { step, answer } => {
-                self.timer_due(&step)?;
+                match step {
+                    Some(step) => self.timer_due(&step)?,
+                    None => self.deadline_due()?,
+                }
                 self.outbox.synced(&self.engine, &self.state).await?;
                 let _ = answer.send(());
+            }
+            Command::Resume { resume, answer } => {
+                let resumed = self.resume(&resume)?;
+                if resumed.is_ok() {
+                    self.outbox.synced(&self.engine, &self.state).await?;
+                }
+                let _ = answer.send(resumed.map(|()| self.view()));
+            }
+            Command::Hear { step, event, answer } => {
+                let heard = self.hear(&step, &event, false).await?;
+                if heard {
+                    self.outbox.synced(&self.engine, &self.state).await?;
+                }
+                let _ = answer.send(heard);
             }
         }
         Ok(())
     }
 
-    /// Parks the run where nothing is left but waits. Gives whether it did: something may have come meanwhile.
+    /// Leaves the run, parked where nothing is left but waits. Gives whether it did: something may have come meanwhile.
     pub(super) async fn park(&mut self) -> Result<bool, Error> {
-        if self.state.status != RunStatus::Waiting {
+        // Where the engine drains, what is left is taken up at the next start.
+        if self.is_idle() && self.state.status != RunStatus::Waiting {
             self.emit(None, EventKind::RunWaiting)?;
         }
         self.outbox.synced(&self.engine, &self.state).await?;
         let parked = self.engine.leave(self.run, &self.mailbox);
         if parked {
             tracing::debug!(run_id = %self.run, "run parked");
-            self.engine.timers.changed();
         }
         Ok(parked)
     }
@@ -56,9 +76,18 @@ impl Driver {
         self.emit(None, EventKind::RunCancelled(RunCancelled { reason })).map(drop)
     }
 
+    /// The run has not ended in time.
+    fn deadline_due(&mut self) -> Result<(), Error> {
+        let Some(last) = deadline_exceeded(&self.state) else { return Ok(()) };
+        self.stop_steps()?;
+        tracing::info!(run_id = %self.run, "run failed: its deadline is over");
+        self.emit(None, last).map(drop)
+    }
+
     /// Lets a step go on whose timer is due. A timer that fires twice, or too early, changes nothing.
     fn timer_due(&mut self, id: &StepId) -> Result<(), Error> {
         let Some(seen) = self.state.steps.get(id) else { return Ok(()) };
+        let now = Timestamp::now();
         let due = match &seen.wait {
             Some(Wait::Timer { until }) => Some((*until, json!({"kind": "timer"}))),
             Some(Wait::Signal { deadline: Some(deadline), .. }) => {
@@ -66,13 +95,31 @@ impl Driver {
             }
             _ => None,
         };
-        let Some((at, signal)) = due else { return Ok(()) };
-        if seen.status != StepStatus::Waiting || at > Timestamp::now() {
+        let retries = seen.retry_at.is_some_and(|at| at <= now);
+        let Some(at) = self.at(id.as_str()) else { return Ok(()) };
+        if retries {
+            self.retry_now(at);
             return Ok(());
         }
-        let Some(at) = self.at(id.as_str()) else { return Ok(()) };
+        let Some((due, signal)) = due.filter(|(due, _)| *due <= now) else { return Ok(()) };
+        tracing::trace!(run_id = %self.run, step = %id, %due, "timer due");
         self.emit(Some(id.clone()), EventKind::StepResumed(StepResumed { signal: signal.into() }))?;
         self.ready.push_back(at);
         Ok(())
+    }
+
+    /// A step waits for its next attempt, in memory or by a timer in the store.
+    pub(super) fn retry_at(&mut self, at: Timestamp, step: At) {
+        if !is_long_retry(at) {
+            self.retries.push((at, step));
+        }
+    }
+
+    /// A long pause before another attempt is over.
+    fn retry_now(&mut self, step: At) {
+        self.retries.retain(|(_, waiting)| *waiting != step);
+        if !self.ready.contains(&step) {
+            self.ready.push_back(step);
+        }
     }
 }

@@ -1,20 +1,20 @@
 //! What the engine's handle, its drivers and its tasks share.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use jiff::Timestamp;
-use stepcell_core::{Event, EventKind, RunId, event::RunCreated, run::RunState};
-use stepcell_store::BlobRef;
+use stepcell_core::{RunId, run::RunState};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Inner, Submit};
+use super::{Admission, Inner};
 use crate::{
-    Error, blobs,
+    Error,
     driver::{Command, Driver, Outbox, Synced},
     load,
+    places::{Own, Places},
     prepared::Prepared,
     view::RunView,
 };
@@ -27,13 +27,36 @@ const MAX_REVIVE_DOUBLINGS: u32 = 6;
 /// A run that has ended, or why its driver could not go on.
 pub(super) type Ending = Result<RunView, stepcell_store::Error>;
 
-/// A run that has begun.
-pub(super) struct Begun {
-    pub(super) run: RunId,
-    /// Done when the run's first event is on the disk; at once where that was not asked for.
-    pub(super) synced: Synced,
-    /// Gets the run when it has ended.
-    pub(super) ended: oneshot::Receiver<Ending>,
+/// Runs that have a driver, and those that wait for one.
+///
+/// A command is sent, and a driver leaves, only under the lock around this: so that none is sent to a driver that
+/// has left.
+pub(super) struct Runs {
+    active: HashMap<RunId, Active>,
+    pub(super) places: Places,
+}
+
+struct Active {
+    mailbox: mpsc::UnboundedSender<Command>,
+    flow: Arc<str>,
+}
+
+/// Where a command has got to.
+pub(crate) enum Sent {
+    /// To the run's driver.
+    Told,
+    /// Back: the run waits for its turn.
+    Queued(Command),
+    /// Back: the run is parked, or has ended, or there is none.
+    Undriven(Command),
+}
+
+/// What makes a driver of a run.
+pub(crate) struct Driven {
+    pub(crate) run: RunId,
+    pub(crate) plan: Arc<Prepared>,
+    pub(crate) state: RunState,
+    pub(crate) outbox: Outbox,
 }
 
 /// Gives up a place among those who wait for a run's end, also where the caller goes away.
@@ -45,98 +68,107 @@ impl Drop for Forget<'_> {
     }
 }
 
+impl Runs {
+    pub(super) fn new(admission: &Admission) -> Self {
+        Self { active: HashMap::new(), places: Places::new(admission) }
+    }
+
+    /// Lets commands come for a run that holds a place.
+    pub(super) fn activate(&mut self, run: RunId, flow: Arc<str>) -> mpsc::UnboundedReceiver<Command> {
+        let (mailbox, receiver) = mpsc::unbounded_channel();
+        self.active.insert(run, Active { mailbox, flow });
+        receiver
+    }
+
+    pub(super) fn is_active(&self, run: RunId) -> bool {
+        self.active.contains_key(&run)
+    }
+
+    fn deactivate(&mut self, run: RunId) {
+        if let Some(active) = self.active.remove(&run) {
+            self.places.leave(&active.flow);
+        }
+    }
+}
+
 impl Inner {
-    pub(super) async fn begin(self: &Arc<Self>, submit: Submit, sync: bool) -> Result<Begun, Error> {
-        let Submit { plan, input, idempotency_key } = submit;
-        plan.check_input(&input).map_err(Error::InvalidInput)?;
-        self.admit()?;
-        let mut refs = blobs::of_input(self, &input).await?;
-        // A run's first event names its flow by digest: the definition gets to the disk with it.
-        refs.push(BlobRef { digest: plan.digest, bytes: Some(plan.source.clone()) });
-        let run = RunId::from_uuid(uuid::Uuid::now_v7());
-        let created = Event {
-            seq: 1,
-            at: Timestamp::now(),
-            step: None,
-            kind: EventKind::RunCreated(RunCreated {
-                flow: plan.flow.name.clone(),
-                flow_digest: plan.digest,
-                input,
-                idempotency_key,
-                plugins: plan.pins(),
-                deadline: None,
-                retry_of: None,
-            }),
-        };
-        let damaged =
-            |error: stepcell_core::run::FoldError| Error::Damaged { run, reason: error.to_string() };
-        let mut state = RunState::new(&created).map_err(damaged)?;
-        let mut outbox = Outbox::begin(run, created, refs);
-        outbox.emit(&mut state, None, EventKind::RunStarted).map_err(damaged)?;
-        if sync {
-            outbox.flush(self, &state);
-        }
-        let synced = outbox.last();
-        // Who waits for the sync alone needs no place among those who wait for the end.
-        let ended = if sync { oneshot::channel().1 } else { self.waiter(run) };
-        self.submitted.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(run_id = %run, flow = %plan.flow.name, "run created");
-        self.drive(run, plan, state, outbox, None);
-        Ok(Begun { run, synced, ended })
-    }
-
-    fn admit(&self) -> Result<(), Error> {
-        if self.stopping.is_cancelled() {
-            return Err(Error::Stopping);
-        }
-        let active = self.active.lock().len();
-        if active < self.max_active_runs { Ok(()) } else { Err(Error::Busy { active }) }
-    }
-
-    /// Gives the run a driver, unless it has one. `first` is the first thing that the driver hears.
-    pub(crate) fn drive(
-        self: &Arc<Self>,
-        run: RunId,
-        plan: Arc<Prepared>,
-        state: RunState,
-        outbox: Outbox,
-        first: Option<Command>,
-    ) {
-        let mut active = self.active.lock();
-        if let Some(mailbox) = active.get(&run) {
+    /// Gives the run a driver, unless it has one, whether or not there is a place. `first` is the first thing that
+    /// the driver hears.
+    pub(crate) fn drive(self: &Arc<Self>, driven: Driven, first: Option<Command>) {
+        let mut runs = self.runs.lock();
+        if let Some(active) = runs.active.get(&driven.run) {
             // The receiver lives as long as the entry, so that nothing sent here is lost.
-            let _ = first.map(|command| mailbox.send(command));
+            let _ = first.map(|command| active.mailbox.send(command));
             return;
         }
-        let (sender, mailbox) = mpsc::unbounded_channel();
-        let _ = first.map(|command| sender.send(command));
-        active.insert(run, sender);
-        drop(active);
+        // What it is woken for may be there before the queue has been read.
+        runs.places.dequeue(driven.run);
+        let flow = runs.places.join(&driven.state.flow);
+        runs.places.learn(&driven.state.flow, Own::of(&driven.plan.flow));
+        let mailbox = runs.activate(driven.run, flow);
+        let _ =
+            first.and_then(|command| runs.active.get(&driven.run).map(|active| active.mailbox.send(command)));
+        drop(runs);
+        self.spawn_driver(driven, mailbox, None);
+    }
+
+    /// Drives a run that has its place, once `before` is on the disk.
+    pub(super) fn spawn_driver(
+        self: &Arc<Self>,
+        driven: Driven,
+        mailbox: mpsc::UnboundedReceiver<Command>,
+        before: Option<Synced>,
+    ) {
+        let Driven { run, plan, state, outbox } = driven;
         let driver = Driver::new(self.clone(), run, plan, state, outbox, mailbox);
-        self.tasks.spawn_on(driver.drive(), &self.runtime);
+        let Some(before) = before else {
+            self.tasks.spawn_on(driver.drive(), &self.runtime);
+            return;
+        };
+        let engine = self.clone();
+        let once_synced = async move {
+            match before.await {
+                Ok(()) => driver.drive().await,
+                // Whoever waits for the same sync hears why.
+                Err(error) => {
+                    engine.note(&error);
+                    engine.release(run);
+                }
+            }
+        };
+        self.tasks.spawn_on(once_synced, &self.runtime);
     }
 
     /// Hands a command to the run's driver, or back where it has none.
-    pub(crate) fn send(&self, run: RunId, command: Command) -> Option<Command> {
-        match self.active.lock().get(&run) {
-            Some(mailbox) => mailbox.send(command).err().map(|refused| refused.0),
-            None => Some(command),
+    pub(crate) fn send(&self, run: RunId, command: Command) -> Sent {
+        let runs = self.runs.lock();
+        match runs.active.get(&run) {
+            Some(active) => match active.mailbox.send(command) {
+                Ok(()) => Sent::Told,
+                Err(refused) => Sent::Undriven(refused.0),
+            },
+            None if runs.places.is_queued(run) => Sent::Queued(command),
+            None => Sent::Undriven(command),
         }
     }
 
-    /// A driver leaves its parked run, unless something has come for it.
-    pub(crate) fn leave(&self, run: RunId, mailbox: &mpsc::UnboundedReceiver<Command>) -> bool {
-        let mut active = self.active.lock();
+    /// A driver leaves its run, parked or because the engine drains, unless something has come for it.
+    pub(crate) fn leave(self: &Arc<Self>, run: RunId, mailbox: &mpsc::UnboundedReceiver<Command>) -> bool {
+        let mut runs = self.runs.lock();
         let idle = mailbox.is_empty();
         if idle {
-            active.remove(&run);
+            runs.deactivate(run);
+        }
+        drop(runs);
+        if idle {
+            self.vacated();
         }
         idle
     }
 
     /// A run has ended, and that is on the disk.
-    pub(crate) fn run_ended(&self, run: RunId, view: RunView) {
-        self.active.lock().remove(&run);
+    pub(crate) fn run_ended(self: &Arc<Self>, run: RunId, view: RunView) {
+        self.release(run);
         self.revivals.lock().remove(&run);
         self.ended.fetch_add(1, Ordering::Relaxed);
         for waiter in self.waiters.lock().remove(&run).unwrap_or_default() {
@@ -148,14 +180,14 @@ impl Inner {
     /// A driver could not go on. What it had not got to the disk is decided anew, from the log: at once where
     /// another driver was ahead of it, else after a pause that grows.
     pub(crate) fn run_broke(self: &Arc<Self>, run: RunId, error: &Error) {
-        self.active.lock().remove(&run);
+        self.release(run);
         for waiter in self.waiters.lock().remove(&run).unwrap_or_default() {
             if let Error::Store(error) = error {
                 let _ = waiter.send(Err(error.clone()));
             }
         }
         if let Error::Store(error @ stepcell_store::Error::Failed { .. }) = error {
-            *self.broken.lock() = Some(error.clone());
+            self.note(error);
             return;
         }
         let overtaken = matches!(error, Error::Store(stepcell_store::Error::Conflict { .. }));
@@ -167,11 +199,61 @@ impl Inner {
         });
     }
 
+    /// Takes note of a store that takes no more writes.
+    pub(super) fn note(&self, error: &stepcell_store::Error) {
+        if matches!(error, stepcell_store::Error::Failed { .. }) {
+            *self.broken.lock() = Some(error.clone());
+        }
+    }
+
     fn next_revival(&self, run: RunId) -> Duration {
         let mut revivals = self.revivals.lock();
         let count = revivals.entry(run).or_default();
         *count += 1;
         REVIVE_AFTER.saturating_mul(1 << (*count - 1).min(MAX_REVIVE_DOUBLINGS))
+    }
+
+    /// A run that held a place has no driver any more.
+    pub(super) fn release(self: &Arc<Self>, run: RunId) {
+        self.runs.lock().deactivate(run);
+        self.vacated();
+    }
+
+    /// A place may have become free.
+    fn vacated(self: &Arc<Self>) {
+        self.start_queued();
+        if self.runs.lock().active.is_empty() {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// Done when no run has a driver.
+    pub(super) async fn idle(&self) {
+        loop {
+            let left = self.idle.notified();
+            tokio::pin!(left);
+            // From here on it is told.
+            left.as_mut().enable();
+            if self.runs.lock().active.is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// Lets drivers that wait for something to come look up.
+    pub(super) fn rouse(&self) {
+        for active in self.runs.lock().active.values() {
+            let (answer, _) = oneshot::channel();
+            // A driver that has gone needs no telling.
+            let _ = active.mailbox.send(Command::Sync { answer });
+        }
+    }
+
+    /// Runs that are driven, and runs that wait for their turn.
+    pub(super) fn load(&self) -> (usize, usize) {
+        let runs = self.runs.lock();
+        (runs.active.len(), runs.places.queued())
     }
 
     /// Runs something beside the drivers until it is done or the engine stops.
@@ -190,15 +272,50 @@ impl Inner {
     /// Waits until what the run's driver has decided is on the disk.
     pub(super) async fn sync(self: &Arc<Self>, run: RunId) {
         let (answer, synced) = oneshot::channel();
-        if self.send(run, Command::Sync { answer }).is_none() {
+        if let Sent::Told = self.send(run, Command::Sync { answer }) {
             // A driver that ends instead of answering has synced as well.
             let _ = synced.await;
         }
     }
 
+    /// Why a run's driver left without an answer to what it was asked.
+    pub(crate) async fn unheard(&self, run: RunId) -> Result<Error, Error> {
+        let view = self.show(run).await?;
+        Ok(if view.is_final() { Error::Finished { run, status: view.status } } else { self.stopped() })
+    }
+
+    /// Why nothing more is done.
+    pub(crate) fn stopped(&self) -> Error {
+        self.broken.lock().clone().map_or(Error::Stopping, Error::Store)
+    }
+
+    /// A run with all its steps.
+    pub(crate) async fn show(&self, run: RunId) -> Result<RunView, Error> {
+        let state = load::state(self, run).await?;
+        let outline = load::outline(self, run, state.flow_digest).await?;
+        Ok(RunView::new(run, &state, &outline))
+    }
+
+    /// Waits for a run's end, at most this long; then gives the run as it is.
+    pub(super) async fn wait(&self, run: RunId, at_most: Duration) -> Result<RunView, Error> {
+        let _forgotten = Forget(self, run);
+        let ended = self.waiter(run);
+        match self.show(run).await {
+            Ok(view) if !view.is_final() => match tokio::time::timeout(at_most, ended).await {
+                Ok(Ok(ending)) => ending.map_err(Error::Store),
+                Ok(Err(_)) | Err(_) => self.show(run).await,
+            },
+            ended => ended,
+        }
+    }
+
+    /// Gets the run when it has ended; an error where the engine stops before.
     pub(super) fn waiter(&self, run: RunId) -> oneshot::Receiver<Ending> {
         let (sender, receiver) = oneshot::channel();
-        self.waiters.lock().entry(run).or_default().push(sender);
+        let mut waiters = self.waiters.lock();
+        if !self.stopping.is_cancelled() {
+            waiters.entry(run).or_default().push(sender);
+        }
         receiver
     }
 
@@ -211,5 +328,10 @@ impl Inner {
                 waiters.remove(&run);
             }
         }
+    }
+
+    /// Nobody need wait for an end that does not come in this process.
+    pub(super) fn forget_all_waiters(&self) {
+        self.waiters.lock().clear();
     }
 }

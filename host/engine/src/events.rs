@@ -1,0 +1,249 @@
+//! Events from outside, for every run that waits for them.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde::Serialize;
+use stepcell_core::{Json, RunId};
+use stepcell_store::{KeptEvent, Taken, Waiter};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::{Error, driver::Command, engine::Inner, load, matching::matches};
+
+/// What a person's word to one run is called. No event has this name.
+pub const APPROVAL: &str = "approval";
+
+/// The longest that an event is kept, whatever its sender asks for. Bounds what nobody takes on the disk.
+pub const MAX_EVENT_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Waiting steps that are read from the store at a time.
+const WAITERS_PER_READ: usize = 256;
+/// Runs that events wake at the same time, all events together. Bounds how many are taken up at once.
+const MAX_WAKING: usize = 256;
+/// Pages of kept events that are read at the same time. Bounds their memory.
+const MAX_READING: usize = 64;
+/// Answers that are kept for those who send an event again. Bounds memory.
+const MAX_ANSWERS: usize = 4_096;
+/// Kept events that are read at a time to find one.
+const EVENTS_PER_READ: usize = 64;
+
+/// An event as it is sent.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    pub payload: Json,
+    /// Sent again with the same name and id it is the same event. Made up where it is absent.
+    pub id: Option<String>,
+    /// Who sent it, for the logs of the runs.
+    pub by: Option<String>,
+    /// How long it is kept for runs that do not wait yet, at most [`MAX_EVENT_KEPT`];
+    /// [`Options::events_kept`](crate::Options::events_kept) where absent.
+    pub keep: Option<Duration>,
+}
+
+/// What came of an event; serialises to the answer of `POST /events/{name}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Delivered {
+    /// Its name.
+    pub event: String,
+    pub id: String,
+    /// Runs that it has woken. Sent again after a restart, it counts those that it wakes then.
+    pub woken: u64,
+    /// Until when it is kept for runs that do not wait yet; none where it is not.
+    pub kept_until: Option<Timestamp>,
+}
+
+/// What all events share.
+pub(crate) struct Events {
+    kept: Duration,
+    answers: Mutex<Answers>,
+    waking: Semaphore,
+    pub(crate) reading: Semaphore,
+}
+
+/// The last answers, by name and id.
+#[derive(Debug, Default)]
+struct Answers {
+    by_event: HashMap<(String, String), Delivered>,
+    /// Oldest first.
+    order: VecDeque<(String, String)>,
+}
+
+impl Events {
+    /// `kept` is how long, where the sender does not say.
+    pub(crate) fn new(kept: Duration) -> Self {
+        Self {
+            kept,
+            answers: Mutex::default(),
+            waking: Semaphore::new(MAX_WAKING),
+            reading: Semaphore::new(MAX_READING),
+        }
+    }
+}
+
+/// Sends an event to all that wait for it; done when they have it in their logs.
+pub(crate) async fn send(engine: &Arc<Inner>, name: &str, incoming: Incoming) -> Result<Delivered, Error> {
+    if engine.draining.is_cancelled() {
+        return Err(Error::Stopping);
+    }
+    let event = accept(name, incoming, engine.events.kept)?;
+    // From here on it is done also where the sender goes away.
+    let (answer, delivered) = oneshot::channel();
+    let delivering = engine.clone();
+    engine.spawn(async move {
+        let _ = answer.send(deliver(&delivering, event).await);
+    });
+    delivered.await.unwrap_or(Err(Error::Stopping))
+}
+
+fn accept(name: &str, incoming: Incoming, kept: Duration) -> Result<KeptEvent, Error> {
+    let Incoming { payload, id, by, keep } = incoming;
+    if name == APPROVAL {
+        return Err(Error::ReservedEvent { name: name.to_owned() });
+    }
+    for (what, text) in [("the name", Some(name)), ("the id", id.as_deref())] {
+        if text == Some("") {
+            return Err(Error::EventIncomplete { what });
+        }
+    }
+    let at = Timestamp::now();
+    let keep = keep.unwrap_or(kept).min(MAX_EVENT_KEPT);
+    let event = KeptEvent {
+        name: name.to_owned(),
+        id: id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
+        at,
+        until: at.checked_add(keep).unwrap_or(Timestamp::MAX),
+        payload,
+        by,
+        taken: Taken::Nobody,
+    };
+    event.check().map_err(too_large)?;
+    Ok(event)
+}
+
+/// Keeps the event, then wakes all that wait for it.
+async fn deliver(engine: &Arc<Inner>, event: KeptEvent) -> Result<Delivered, Error> {
+    let mut event = event;
+    if !engine.store.put_event(event.clone()).await.map_err(too_large)? {
+        if let Some(answered) = engine.events.answers.lock().get(&event) {
+            return Ok(answered);
+        }
+        // Its first sender has no answer: whoever has not heard of it yet does now.
+        event = first_of(engine, event).await?;
+    }
+    let event = Arc::new(event);
+    let woken = wake_all(engine, &event).await?;
+    if woken > 0 {
+        // It may have been taken by a run that has begun meanwhile.
+        let _ = engine.store.take_event(&event.name, &event.id, Taken::All).await?;
+    }
+    let delivered = Delivered {
+        event: event.name.clone(),
+        id: event.id.clone(),
+        woken,
+        kept_until: (event.until > event.at).then_some(event.until),
+    };
+    engine.events.answers.lock().put(delivered.clone());
+    Ok(delivered)
+}
+
+/// The event of the same name and id that is kept.
+async fn first_of(engine: &Inner, again: KeptEvent) -> Result<KeptEvent, Error> {
+    let mut after = None;
+    loop {
+        let _turn = engine.events.reading.acquire().await;
+        let page = engine.store.kept_events(&again.name, after, EVENTS_PER_READ).await?;
+        after = page.last().map(|event| (event.at, event.id.clone()));
+        let full = page.len() == EVENTS_PER_READ;
+        match page.into_iter().find(|event| event.id == again.id) {
+            Some(first) => return Ok(first),
+            None if full => {}
+            // Its time was over in between.
+            None => return Ok(again),
+        }
+    }
+}
+
+/// Wakes every run that waits for the event; gives how many.
+async fn wake_all(engine: &Arc<Inner>, event: &Arc<KeptEvent>) -> Result<u64, Error> {
+    let (mut after, mut woken) = (None, 0);
+    loop {
+        let page = engine.store.waits(&event.name, after, WAITERS_PER_READ).await?;
+        let full = page.len() == WAITERS_PER_READ;
+        after = page.last().map(|waiter| (waiter.run, waiter.step.clone()));
+        let fitting = page.into_iter().filter(|waiter| fits(waiter, event));
+        let waking = stream::iter(fitting).map(|waiter| wake(engine, waiter, event));
+        let of_page: Vec<bool> = waking.buffer_unordered(MAX_WAKING).try_collect().await?;
+        woken += of_page.into_iter().map(u64::from).sum::<u64>();
+        if !full {
+            return Ok(woken);
+        }
+    }
+}
+
+/// What the index says; the run itself has the last word.
+fn fits(waiter: &Waiter, event: &KeptEvent) -> bool {
+    waiter.matching.as_ref().is_none_or(|matching| matches(event.payload.value(), matching))
+}
+
+/// Tells one run; gives whether it goes on because of the event. Only what keeps the event from being written down is
+/// an error: a run that can not go on for a reason of its own says so in the log.
+async fn wake(engine: &Arc<Inner>, waiter: Waiter, event: &Arc<KeptEvent>) -> Result<bool, Error> {
+    let Waiter { run, step, .. } = waiter;
+    let _turn = engine.events.waking.acquire().await;
+    let (answer, heard) = oneshot::channel();
+    match load::tell(engine, run, Command::Hear { step: step.clone(), event: event.clone(), answer }).await {
+        Ok(()) => match heard.await {
+            Ok(heard) => Ok(heard),
+            Err(_) => has_heard(engine, run, event).await,
+        },
+        Err(Error::Finished { .. } | Error::NoSuchRun(_)) => Ok(false),
+        Err(error @ (Error::Store(_) | Error::Stopping)) => Err(error),
+        Err(error) => {
+            tracing::error!(run_id = %run, %step, event = event.name, %error, "run could not be woken");
+            Ok(false)
+        }
+    }
+}
+
+/// The run's driver left without an answer: the log has it.
+async fn has_heard(engine: &Inner, run: RunId, event: &KeptEvent) -> Result<bool, Error> {
+    let state = match load::state(engine, run).await {
+        Ok(state) => state,
+        Err(Error::NoSuchRun(_)) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let heard = state.heard.contains(&(event.name.clone(), event.id.clone()));
+    if heard || state.is_final() { Ok(heard) } else { Err(engine.stopped()) }
+}
+
+impl Answers {
+    fn get(&self, event: &KeptEvent) -> Option<Delivered> {
+        self.by_event.get(&(event.name.clone(), event.id.clone())).cloned()
+    }
+
+    fn put(&mut self, delivered: Delivered) {
+        let key = (delivered.event.clone(), delivered.id.clone());
+        if self.by_event.insert(key.clone(), delivered).is_none() {
+            self.order.push_back(key);
+        }
+        while self.order.len() > MAX_ANSWERS {
+            if let Some(oldest) = self.order.pop_front() {
+                self.by_event.remove(&oldest);
+            }
+        }
+    }
+}
+
+fn too_large(error: stepcell_store::Error) -> Error {
+    match error {
+        stepcell_store::Error::EventTooLarge { what, bytes, most } => {
+            Error::EventTooLarge { what, bytes, most }
+        }
+        error => Error::Store(error),
+    }
+}
