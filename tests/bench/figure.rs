@@ -10,8 +10,10 @@ pub(crate) struct Figure {
     what: String,
     unit: Unit,
     pub(crate) measured: Measured,
+    pub(crate) against: Option<Against>,
     pub(crate) target: Option<Target>,
-    pub(crate) floor: Option<Floor>,
+    /// How often our store waited for the disk, for each run.
+    pub(crate) syncs_per_run: Option<f64>,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -20,47 +22,68 @@ pub(crate) enum Unit {
     Micros,
     #[serde(rename = "ms")]
     Millis,
+    #[serde(rename = "s")]
+    Seconds,
     #[serde(rename = "MB")]
     Megabytes,
+    #[serde(rename = "bytes")]
+    Bytes,
+    #[serde(rename = "runs/s")]
+    RunsPerSecond,
+    #[serde(rename = "syncs/run")]
+    SyncsPerRun,
     #[serde(rename = "connections")]
     Connections,
 }
 
 /// In the figure's unit.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Measured {
     /// Of many times.
     Spread(Spread),
-    /// One value, such as a difference or an amount of memory.
+    /// One value, such as a difference, an amount of memory, or the median of what each round gave.
     Value(f64),
+    /// Why it could not be measured.
+    NotThere(String),
 }
 
-/// What has to be reached: the figure is below it.
+/// What has to be reached.
 #[derive(Serialize)]
 pub(crate) struct Target {
-    pub(crate) below: f64,
     pub(crate) of: Of,
+    pub(crate) bound: Bound,
     /// Whether it is reached.
     pub(crate) met: bool,
 }
 
-/// Which part of a spread a target is about.
-#[derive(Clone, Copy, Serialize)]
+/// Which part of a figure a target or a ratio is about.
+#[derive(Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Of {
     P50,
     P99,
     Value,
+    /// How many times the rival the figure is.
+    Ratio,
 }
 
-/// What the same work takes with nothing around it, measured in the same run.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// A rival's way of doing the same work, or what the work takes with nothing around it: measured in the same run.
 #[derive(Serialize)]
-pub(crate) struct Floor {
-    what: &'static str,
-    value: f64,
-    /// How many times the floor the figure is, p50 to p50.
+pub(crate) struct Against {
+    pub(crate) what: String,
+    pub(crate) of: Of,
+    pub(crate) value: f64,
+    /// How many times that the figure is.
     pub(crate) ratio: f64,
+    pub(crate) syncs_per_run: Option<f64>,
 }
 
 impl Figure {
@@ -72,37 +95,71 @@ impl Figure {
         Self::new(what, unit, Measured::Value(value))
     }
 
+    /// A row that is kept for what can not be measured.
+    pub(crate) fn not_there(what: impl Into<String>, unit: Unit, why: impl Into<String>) -> Self {
+        Self::new(what, unit, Measured::NotThere(why.into()))
+    }
+
     fn new(what: impl Into<String>, unit: Unit, measured: Measured) -> Self {
-        Self { what: what.into(), unit, measured, target: None, floor: None }
+        Self { what: what.into(), unit, measured, against: None, target: None, syncs_per_run: None }
     }
 
-    /// The p50, or the one value, has to be below this.
-    pub(crate) fn below(self, below: f64) -> Self {
-        let of = match self.measured {
-            Measured::Spread(_) => Of::P50,
-            Measured::Value(_) => Of::Value,
-        };
-        self.target(below, of)
+    /// The p50, or the one value, has to be at most this.
+    pub(crate) fn at_most(self, most: f64) -> Self {
+        let of = self.middle_is();
+        self.target(of, Bound::AtMost(most))
     }
 
-    /// The p99 has to be below this.
-    pub(crate) fn p99_below(self, below: f64) -> Self {
-        self.target(below, Of::P99)
+    /// The p99 has to be at most this.
+    pub(crate) fn p99_at_most(self, most: f64) -> Self {
+        self.target(Of::P99, Bound::AtMost(most))
     }
 
-    fn target(mut self, below: f64, of: Of) -> Self {
-        let seen = match (self.measured, of) {
-            (Measured::Spread(spread), Of::P99) => spread.p99,
-            (Measured::Spread(spread), _) => spread.p50,
-            (Measured::Value(value), _) => value,
-        };
-        self.target = Some(Target { below, of, met: seen < below });
+    /// The figure has to be at most this many times what it is set against.
+    pub(crate) fn ratio_at_most(self, most: f64) -> Self {
+        self.target(Of::Ratio, Bound::AtMost(most))
+    }
+
+    /// The figure has to be at least this many times what it is set against.
+    pub(crate) fn ratio_at_least(self, least: f64) -> Self {
+        self.target(Of::Ratio, Bound::AtLeast(least))
+    }
+
+    /// What is not there is not met.
+    fn target(mut self, of: Of, bound: Bound) -> Self {
+        let met = self.part(of).is_some_and(|seen| match bound {
+            Bound::AtMost(most) => seen <= most,
+            Bound::AtLeast(least) => seen >= least,
+        });
+        self.target = Some(Target { of, bound, met });
         self
     }
 
-    /// Sets the figure in relation to a floor in the same unit.
-    pub(crate) fn over(mut self, what: &'static str, floor: f64) -> Self {
-        self.floor = Some(Floor { what, value: floor, ratio: self.middle() / floor });
+    /// Sets the figure's middle in relation to that of a rival or a floor, in the same unit.
+    pub(crate) fn over(self, what: impl Into<String>, value: f64) -> Self {
+        let of = self.middle_is();
+        self.set_against(what, of, value)
+    }
+
+    /// Sets the figure's p99 in relation to another one.
+    pub(crate) fn p99_over(self, what: impl Into<String>, value: f64) -> Self {
+        self.set_against(what, Of::P99, value)
+    }
+
+    fn set_against(mut self, what: impl Into<String>, of: Of, value: f64) -> Self {
+        if let Some(ours) = self.part(of) {
+            let ratio = ours / value;
+            self.against = Some(Against { what: what.into(), of, value, ratio, syncs_per_run: None });
+        }
+        self
+    }
+
+    /// How often the store waited for the disk for each run, ours and, where it is known, the rival's.
+    pub(crate) fn syncs(mut self, ours: f64, rival: Option<f64>) -> Self {
+        self.syncs_per_run = Some(ours);
+        if let Some(against) = &mut self.against {
+            against.syncs_per_run = rival;
+        }
         self
     }
 
@@ -114,15 +171,29 @@ impl Figure {
         match self.unit {
             Unit::Micros => "µs",
             Unit::Millis => "ms",
+            Unit::Seconds => "s",
             Unit::Megabytes => "MB",
+            Unit::Bytes => "bytes",
+            Unit::RunsPerSecond => "runs/s",
+            Unit::SyncsPerRun => "syncs/run",
             Unit::Connections => "connections",
         }
     }
 
-    fn middle(&self) -> f64 {
+    fn middle_is(&self) -> Of {
         match self.measured {
-            Measured::Spread(spread) => spread.p50,
-            Measured::Value(value) => value,
+            Measured::Spread(_) => Of::P50,
+            Measured::Value(_) | Measured::NotThere(_) => Of::Value,
+        }
+    }
+
+    fn part(&self, of: Of) -> Option<f64> {
+        match (&self.measured, of) {
+            (_, Of::Ratio) => self.against.as_ref().map(|against| against.ratio),
+            (Measured::Spread(spread), Of::P99) => Some(spread.p99),
+            (Measured::Spread(spread), _) => Some(spread.p50),
+            (Measured::Value(value), _) => Some(*value),
+            (Measured::NotThere(_), _) => None,
         }
     }
 }

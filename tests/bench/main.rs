@@ -1,8 +1,10 @@
-//! The figures that the host has to reach, and how far it is from them. `cargo xtask bench` builds everything and
-//! runs this; it prints a table and writes `target/bench.json`. With the names of parts it measures those only.
+//! The figures that the host has to reach, side by side with rivals and floors that were measured in the same run.
+//! `cargo xtask bench` builds everything and runs this; it prints tables and writes them to `target/bench.txt`, and
+//! everything to `target/bench.json`. With the names of groups it measures those only; with `--quick` it measures just
+//! enough to show that it can.
 //!
 //! It reports and fails on no figure: on a shared machine a figure that is short may be the machine's, and the
-//! ratio to a floor that was measured in the same minute says more.
+//! ratio to what was measured in the same minute says more.
 
 #![expect(
     clippy::print_stdout,
@@ -10,34 +12,40 @@
     reason = "a tool of the terminal; it has no other output"
 )]
 
+mod effort;
 mod figure;
+mod report;
 mod stats;
 mod table;
 
+mod client;
+mod flows;
+mod machine;
+mod processes;
+mod restate;
+#[path = "../guests/fibo/src/computing.rs"]
+mod fibo;
+
 mod bed;
+mod computing;
+mod durable;
 mod engine;
 mod inline_code;
+mod neighbour;
 mod outside;
 mod served;
+mod storage;
 
-use std::{fs, process::ExitCode};
+use std::{env, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
-use serde_json::json;
 
+use effort::Effort;
 use figure::Figure;
+use report::{Group, Report};
 
 fn main() -> ExitCode {
-    let measured = tokio::runtime::Builder::new_multi_thread().enable_all().build().map(|runtime| {
-        // In a task, as the calls of the API are: the thread that blocks on a runtime is none of its own.
-        runtime.block_on(async { tokio::spawn(measure()).await })
-    });
-    let reported = match measured {
-        Ok(Ok(figures)) => figures.and_then(|figures| report(&figures)),
-        Ok(Err(error)) => Err(error.into()),
-        Err(error) => Err(error.into()),
-    };
-    match reported {
+    match run(&env::args().skip(1).collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -47,33 +55,55 @@ fn main() -> ExitCode {
 }
 
 /// What can be measured by itself, in this order.
-const PARTS: [&str; 4] = ["engine", "inline_code", "outside", "served"];
+const GROUPS: [&str; 8] =
+    ["engine", "inline_code", "outside", "computing", "durable", "neighbour", "served", "storage"];
 
-async fn measure() -> Result<Vec<Figure>> {
-    let named: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) = named.iter().find(|name| !PARTS.contains(&name.as_str())) {
-        bail!("no part `{unknown}`; there are: {}", PARTS.join(", "));
+fn run(arguments: &[String]) -> Result<()> {
+    if let [processes::COMPUTE, n] = arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        println!("{}", fibo::fibo(n.parse()?));
+        return Ok(());
     }
-    let mut figures = Vec::new();
-    for part in PARTS.into_iter().filter(|part| named.is_empty() || named.iter().any(|name| name == part)) {
-        println!("==> measuring {part}");
-        let measured = match part {
-            "engine" => engine::measure().await,
-            "inline_code" => inline_code::measure().await,
-            "outside" => outside::measure().await,
-            _ => served::measure().await,
-        };
-        figures.extend(measured.with_context(|| format!("measuring {part}"))?);
+    let (options, mut named): (Vec<_>, Vec<_>) =
+        arguments.iter().map(String::as_str).partition(|argument| argument.starts_with('-'));
+    if let Some(unknown) = options.iter().find(|option| **option != "--quick") {
+        bail!("no option `{unknown}`; there is `--quick`");
     }
-    Ok(figures)
+    if let Some(unknown) = named.iter().find(|name| **name != "all" && !GROUPS.contains(name)) {
+        bail!("no group `{unknown}`; there are: {}, and all", GROUPS.join(", "));
+    }
+    if named.is_empty() || named.contains(&"all") {
+        named = GROUPS.to_vec();
+    }
+    let effort = Effort { quick: !options.is_empty() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // In a task, as the calls of the API are: the thread that blocks on a runtime is none of its own.
+    let named: Vec<String> = named.into_iter().map(str::to_owned).collect();
+    let report = runtime.block_on(async move { tokio::spawn(measure(named, effort)).await })??;
+    report.write()
 }
 
-fn report(figures: &[Figure]) -> Result<()> {
-    println!("\n{}", table::render(figures));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let file = stepcell_tests::target().join("bench.json");
-    let report = format!("{:#}\n", json!({ "cores": cores, "figures": figures }));
-    fs::write(&file, report).with_context(|| format!("writing {}", file.display()))?;
-    println!("written to {}", file.display());
-    Ok(())
+async fn measure(named: Vec<String>, effort: Effort) -> Result<Report> {
+    let mut groups = Vec::new();
+    for name in GROUPS.into_iter().filter(|name| named.iter().any(|named| named == name)) {
+        println!("==> measuring {name}");
+        let load = machine::load()?;
+        let figures = group(name, effort).await.with_context(|| format!("measuring {name}"))?;
+        let group = Group { name, load: [load, machine::load()?], figures };
+        println!("{}", group.table());
+        groups.push(group);
+    }
+    Ok(Report { quick: effort.quick, groups })
+}
+
+async fn group(name: &str, effort: Effort) -> Result<Vec<Figure>> {
+    match name {
+        "engine" => engine::measure(effort).await,
+        "inline_code" => inline_code::measure(effort).await,
+        "outside" => outside::measure(effort).await,
+        "computing" => computing::measure(effort).await,
+        "durable" => durable::measure(effort).await,
+        "neighbour" => neighbour::measure(effort).await,
+        "served" => served::measure(effort).await,
+        _ => storage::measure(effort).await,
+    }
 }

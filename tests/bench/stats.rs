@@ -22,6 +22,10 @@ pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
+pub(crate) fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
 /// The spread of times in a unit. Fails where there are none.
 pub(crate) fn spread(times: &[Duration], unit: fn(Duration) -> f64) -> Result<Spread> {
     let mut sorted = times.to_vec();
@@ -31,4 +35,11 @@ pub(crate) fn spread(times: &[Duration], unit: fn(Duration) -> f64) -> Result<Sp
         sorted.get(index).copied().map(unit).context("nothing was measured")
     };
     Ok(Spread { samples: sorted.len(), p50: at(50)?, p95: at(95)?, p99: at(99)? })
+}
+
+/// The middle of what the rounds gave. Fails where there was none.
+pub(crate) fn median(rounds: &[f64]) -> Result<f64> {
+    let mut sorted = rounds.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().context("nothing was measured")
 }

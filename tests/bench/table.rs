@@ -1,16 +1,20 @@
-//! The figures as one table.
+//! The figures of a group as one table.
 
 use std::fmt::Write as _;
 
-use crate::figure::{Figure, Measured, Of};
+use crate::figure::{Against, Bound, Figure, Measured, Of, Target};
 
-const HEAD: [&str; 8] = ["figure", "p50", "p95", "p99", "unit", "target", "to the floor", ""];
+const COLUMNS: usize = 11;
+const HEAD: [&str; COLUMNS] =
+    ["figure", "p50", "p95", "p99", "unit", "syncs/run", "against", "there", "ratio", "target", ""];
+/// Columns of words; the others are numbers.
+const WORDS: [usize; 4] = [0, 4, 6, 10];
 
 /// Columns as wide as they have to be; words to the left, numbers to the right.
 pub(crate) fn render(figures: &[Figure]) -> String {
-    let rows: Vec<[String; 8]> =
+    let rows: Vec<[String; COLUMNS]> =
         std::iter::once(HEAD.map(str::to_owned)).chain(figures.iter().map(row)).collect();
-    let mut widths = [0; 8];
+    let mut widths = [0; COLUMNS];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
@@ -21,9 +25,10 @@ pub(crate) fn render(figures: &[Figure]) -> String {
         let mut line = String::new();
         for (index, (cell, width)) in row.iter().zip(widths).enumerate() {
             // Writing to a string can not fail.
-            let _ = match index {
-                0 | 4 | 7 => write!(line, "{cell:<width$}  "),
-                _ => write!(line, "{cell:>width$}  "),
+            let _ = if WORDS.contains(&index) {
+                write!(line, "{cell:<width$}  ")
+            } else {
+                write!(line, "{cell:>width$}  ")
             };
         }
         text.push_str(line.trim_end());
@@ -32,25 +37,48 @@ pub(crate) fn render(figures: &[Figure]) -> String {
     text
 }
 
-fn row(figure: &Figure) -> [String; 8] {
-    let [p50, p95, p99] = match figure.measured {
-        Measured::Spread(spread) => [spread.p50, spread.p95, spread.p99].map(number),
-        Measured::Value(value) => [number(value), String::new(), String::new()],
+fn row(figure: &Figure) -> [String; COLUMNS] {
+    let (parts, why) = match &figure.measured {
+        Measured::Spread(spread) => ([spread.p50, spread.p95, spread.p99].map(number), None),
+        Measured::Value(value) => ([number(*value), String::new(), String::new()], None),
+        Measured::NotThere(why) => (["–".to_owned(), String::new(), String::new()], Some(why.clone())),
     };
-    let (target, verdict) = match &figure.target {
-        Some(target) => {
-            let of = if matches!(target.of, Of::P99) { "p99 " } else { "" };
-            (format!("{of}< {}", target.below), if target.met { "ok" } else { "short" })
-        }
-        None => Default::default(),
+    let [p50, p95, p99] = parts;
+    let [against, there, ratio] = figure.against.as_ref().map(set_against).unwrap_or_default();
+    let verdict = match (&figure.target, why) {
+        (_, Some(why)) => why,
+        (Some(target), None) => if target.met { "ok" } else { "short" }.to_owned(),
+        (None, None) => String::new(),
     };
-    let ratio = figure.floor.as_ref().map(|floor| format!("× {:.2}", floor.ratio)).unwrap_or_default();
-    [figure.what().to_owned(), p50, p95, p99, figure.unit().to_owned(), target, ratio, verdict.to_owned()]
+    let syncs = figure.syncs_per_run.map(number).unwrap_or_default();
+    let target = figure.target.as_ref().map(bound).unwrap_or_default();
+    let what = figure.what().to_owned();
+    [what, p50, p95, p99, figure.unit().to_owned(), syncs, against, there, ratio, target, verdict]
+}
+
+fn set_against(against: &Against) -> [String; 3] {
+    let of = if against.of == Of::P99 { "p99 of " } else { "" };
+    let syncs =
+        against.syncs_per_run.map(|syncs| format!(", {} syncs/run", number(syncs))).unwrap_or_default();
+    [format!("{of}{}{syncs}", against.what), number(against.value), format!("× {}", number(against.ratio))]
+}
+
+fn bound(target: &Target) -> String {
+    let (sign, value) = match target.bound {
+        Bound::AtMost(most) => ("≤", most),
+        Bound::AtLeast(least) => ("≥", least),
+    };
+    match target.of {
+        Of::Ratio => format!("{sign} {value} ×"),
+        Of::P99 => format!("p99 {sign} {value}"),
+        Of::P50 | Of::Value => format!("{sign} {value}"),
+    }
 }
 
 /// Three digits say all that such a figure knows.
 fn number(value: f64) -> String {
     match value.abs() {
+        tiny if tiny < 0.1 => format!("{value:.4}"),
         small if small < 10.0 => format!("{value:.2}"),
         middle if middle < 100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),

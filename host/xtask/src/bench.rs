@@ -12,6 +12,7 @@ use crate::build;
 /// measured, never on a figure.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     build::everything(root)?;
+    build::warm_cache(root)?;
     if needs_restate(arguments) {
         restate::install(root)?;
     }

@@ -19,6 +19,16 @@ pub(crate) fn everything(root: &Path) -> Result<()> {
     })
 }
 
+/// Compiles plugins and guests into the cache that tests and benchmarks share: without this, each of the first hosts
+/// would compile Python's runner for itself, and be late.
+pub(crate) fn warm_cache(root: &Path) -> Result<()> {
+    step("compiling plugins and guests for the tests", || {
+        let listing = root.join("target/debug/stepcell");
+        let arguments = ["plugins", "list", "--plugins", "target/guests", "--cache", "target/test-cache"];
+        run(Command::new(listing).args(arguments).current_dir(root))
+    })
+}
+
 /// Says what is being done, and how long it took.
 pub(crate) fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     println!("==> {what}");

@@ -9,21 +9,13 @@ use crate::{build, plugins};
 /// Sets up, builds and runs all tests. Fails where a tool is missing; skips nothing.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     build::everything(root)?;
-    build::step("compiling plugins and guests for the tests", || warm_cache(root))?;
+    build::warm_cache(root)?;
     build::step("running the unit tests of the Python and JavaScript runners", || plugins::unit_tests(root))?;
     build::step("running the tests of the host, the SDK and the plugins", || nextest(root, arguments))?;
     // nextest runs no examples of documentation.
     build::step("running the SDK's examples", || {
         build::cargo(root, &["test", "--quiet", "--doc", "--package", "stepcell", "--all-features"])
     })
-}
-
-/// The tests share one cache of compiled plugins: without this, each of the first ones would compile Python's
-/// runner for itself.
-fn warm_cache(root: &Path) -> Result<()> {
-    let listing = root.join("target/debug/stepcell");
-    let arguments = ["plugins", "list", "--plugins", "target/guests", "--cache", "target/test-cache"];
-    build::run(Command::new(listing).args(arguments).current_dir(root))
 }
 
 fn nextest(root: &Path, arguments: &[String]) -> Result<()> {

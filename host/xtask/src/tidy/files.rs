@@ -54,15 +54,17 @@ fn check_plugins(root: &Path, found: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// A guest that no test runs proves nothing.
+/// A guest that no test or benchmark runs proves nothing.
 fn check_guests(root: &Path, found: &mut Vec<String>) -> Result<()> {
     let mut tests = String::new();
-    for file in sources(&root.join("tests/it"))? {
-        tests.push_str(&fs::read_to_string(file)?);
+    for folder in ["tests/it", "tests/bench"] {
+        for file in sources(&root.join(folder))? {
+            tests.push_str(&fs::read_to_string(file)?);
+        }
     }
     for guest in folders(&root.join("tests/guests"))? {
         if !tests.contains(&name(&guest)) {
-            found.push(format!("tests/guests/{}: no test in tests/it names it", name(&guest)));
+            found.push(format!("tests/guests/{}: nothing in tests/it or tests/bench names it", name(&guest)));
         }
     }
     Ok(())

@@ -1,0 +1,4 @@
+/// A number of Fibonacci's, in the way that takes the most calls. The benchmarks run the same file natively.
+pub(crate) fn fibo(n: u32) -> u64 {
+    if n < 2 { u64::from(n) } else { fibo(n - 1) + fibo(n - 2) }
+}
