@@ -68,7 +68,7 @@ impl Parsed {
     }
 
     /// A flow that the host itself stored, without places.
-    pub(crate) fn from_source(source: &Value) -> Self {
+    pub fn from_source(source: &Value) -> Self {
         Self::from_node(Node::from_value(source), "", Problems::default())
     }
 

@@ -1,8 +1,13 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::flow::OnError;
+
+mod retry;
+mod submission;
 
 /// A flow with one step, whose further lines are given.
 fn with_step(lines: &str) -> String {
@@ -164,6 +169,29 @@ fn a_key_without_value_is_left_out() {
 }
 
 #[test]
+fn a_flow_bounds_its_runs() {
+    let runs = |lines: &str| flow(&format!("{lines}\n{}", with_step("")));
+    let flow = runs("deadline: 2h\nconcurrency: 4");
+    assert_eq!((flow.deadline, flow.concurrency), (Some(Duration::from_secs(7_200)), Some(4)));
+    let none = runs("deadline:\nconcurrency: null");
+    assert_eq!((none.deadline, none.concurrency), (None, None));
+    let text = format!("deadline: 500ms\nconcurrency: 0\n{}", with_step(""));
+    let hint = "\n    leave it out for as many as the host lets run";
+    assert_eq!(
+        listing(&problems(&text)),
+        format!(
+            "1:11: the deadline of a run must be at least `1s` [invalid_value deadline]\n    leave it out for none\n\
+             2:14: `concurrency` must be a whole number from 1 to 10000 [invalid_value concurrency]{hint}"
+        )
+    );
+    for (lines, codes) in
+        [("deadline: 400d\nconcurrency: 10001\n", 2), ("deadline: [1]\nconcurrency: 1.5\n", 2)]
+    {
+        assert_eq!(problems(&format!("{lines}{}", with_step(""))).len(), codes, "{lines}");
+    }
+}
+
+#[test]
 fn large_texts_are_refused() {
     let text = format!("name: x\n#{}", "x".repeat(MAX_FLOW_BYTES));
     assert_eq!(problems(&text)[0].code, "too_large");
@@ -179,40 +207,6 @@ fn json_as_deep_as_the_stack_is_refused() {
         let found = parse(&text, Format::Json).unwrap_err();
         assert_eq!(found[0].code, "too_deep");
     }
-}
-
-#[test]
-fn a_submission_is_an_envelope_or_a_bare_flow() {
-    let text = r#"{"flow": {"name": "x", "steps": [{"id": "a", "type": "t"}]}, "input": {"n": 1}, "idempotency_key": "k"}"#;
-    for format in [Format::Json, Format::Yaml] {
-        let submission = parse_submission(text, format).unwrap();
-        assert!(matches!(&submission.flow, FlowRef::Inline(parsed) if parsed.flow.name == "x"));
-        assert_eq!(submission.input.value(), &json!({"n": 1}));
-        assert_eq!(submission.idempotency_key.as_deref(), Some("k"));
-    }
-    let named = parse_submission("flow: intake\n", Format::Yaml).unwrap();
-    assert!(matches!(named.flow, FlowRef::Name(name) if name == "intake"));
-    assert_eq!(named.input.value(), &json!({}));
-    let bare = parse_submission(&with_step(""), Format::Yaml).unwrap();
-    assert!(matches!(&bare.flow, FlowRef::Inline(parsed) if parsed.problems().is_empty()));
-}
-
-#[test]
-fn places_in_a_submission_count_from_its_root() {
-    let text = "{\n \"flow\": {\"name\": \"x\", \"steps\": [{\"id\": \"a\", \"typ\": 1}]},\n \"inptu\": 1,\n \"idempotency_key\": \"\"}";
-    let FlowRef::Inline(parsed) = parse_submission(text, Format::Json).unwrap().flow else {
-        panic!("it is inline")
-    };
-    let problems = parsed.into_flow().unwrap_err();
-    insta::assert_snapshot!(listing(&problems));
-}
-
-#[test]
-fn a_submission_without_flow_is_refused() {
-    let text = listing(&parse_submission("{\"input\": 1}", Format::Json).unwrap_err());
-    assert!(text.starts_with("1:1: `flow` is missing [missing_key ]"), "{text}");
-    let text = listing(&parse_submission("{\"flow\": 1}", Format::Json).unwrap_err());
-    assert!(text.starts_with("1:10: expected a flow or the name of a stored one, found a number"), "{text}");
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -259,6 +253,7 @@ proptest! {
         let _ = parse(&text, Format::Yaml);
         let _ = parse(&text, Format::Json);
         let _ = parse_submission(&text, Format::Yaml);
+        let _ = parse_submissions_jsonl(&text);
     }
 
     #[test]

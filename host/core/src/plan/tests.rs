@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -8,6 +8,9 @@ use crate::{
     catalog::{Describe, Provider},
     parse::{Format, parse},
 };
+
+mod bodies;
+mod bombs;
 
 /// A plugin as its `describe` would have it; `more` sets what differs from a plain step.
 fn provider(kind: &str, file: &str, more: Value) -> Arc<Provider> {
@@ -51,7 +54,8 @@ fn catalog() -> Catalog {
         vec![provider("transform", "transform.wasm", json!({}))],
         vec![provider("http_request", "http_request.wasm", http)],
         vec![provider("condition", "condition.wasm", json!({"ports": ["true", "false"]}))],
-        vec![provider("for_each", "for_each.wasm", json!({"deferred": ["steps"]}))],
+        vec![provider("for_each", "for_each.wasm", json!({"deferred": ["step_config", "steps"]}))],
+        vec![provider("sub_flow", "sub_flow.wasm", json!({"deferred": ["flow"], "ports": ["done"]}))],
         vec![code("python"), code("javascript")],
     ];
     let named = |providers: Vec<Arc<Provider>>| (providers[0].describe.kind.clone(), StepType { providers });
@@ -284,32 +288,6 @@ steps:
         "11:9: this code names step `a`, which `c` does not wait for [not_waited_for steps[2].config.code]; \
          add `after: [b, a]` to the step"
     );
-}
-
-#[test]
-fn ten_thousand_steps_in_a_row_are_quick() {
-    let mut text = "name: x\nsteps:\n  - { id: s0, type: transform }\n".to_owned();
-    for index in 1..10_000 {
-        let before = index - 1;
-        text.push_str(&format!(
-            "  - {{ id: s{index}, type: transform, config: {{ output: \"{{{{ steps.s{before}.x }}}}\" }} }}\n"
-        ));
-    }
-    let started = Instant::now();
-    let plan = plan(&text);
-    let took = started.elapsed();
-    assert_eq!(plan.steps[9_999].ancestors.iter().count(), 9_999);
-    // Generous: a loaded machine is no failure, work that grows with the square of the steps is.
-    assert!(took.as_secs() < 5, "{took:?}");
-}
-
-#[test]
-fn a_flow_of_ten_thousand_mistakes_gets_an_answer() {
-    let steps: String = (0..10_000)
-        .map(|index| format!("  - {{ id: s{index}, type: transfrm, after: t{index} }}\n"))
-        .collect();
-    let found = build(&format!("name: x\nsteps:\n{steps}")).unwrap_err();
-    assert_eq!(found.len(), crate::problem::MAX_PROBLEMS + 1);
 }
 
 proptest! {

@@ -31,8 +31,8 @@ pub(super) fn retry(field: Field<'_, '_>, problems: &mut Problems) -> Retry {
     let faults = fields.get("faults");
     // Where there are rules for some faults, all other failures may be final.
     let attempts = written.attempts().or(faults.map(|_| 1));
-    if attempts.is_none() && fields.get("max_attempts").is_none() {
-        fields.need("max_attempts", "add `max_attempts: 3`; the first attempt counts", problems);
+    if attempts.is_none() {
+        need_attempts(&fields, "add `max_attempts: 3`; the first attempt counts", problems);
     }
     Retry {
         rule: written.rule(attempts),
@@ -50,13 +50,21 @@ fn of_faults(field: Field<'_, '_>, outer: &Written, problems: &mut Problems) -> 
         let Some(keys) = Fields::of(field.node, field.path, &RULE_KEYS, problems) else { continue };
         let mut written = Written::read_within(&keys, outer, problems);
         let attempts = written.attempts().or(outer.attempts());
-        if attempts.is_none() && keys.get("max_attempts").is_none() {
-            keys.need("max_attempts", "add `max_attempts: 3`, here or to `retry` itself", problems);
+        if attempts.is_none() {
+            need_attempts(&keys, "add `max_attempts: 3`, here or to `retry` itself", problems);
         }
         written.inherit(outer);
         rules.insert(fault, written.rule(attempts));
     }
     rules
+}
+
+/// Reports that nothing says how many attempts there are; a list of waits does, even one with mistakes.
+fn need_attempts(fields: &Fields<'_, '_>, hint: &str, problems: &mut Problems) {
+    let listed = |field: &Field<'_, '_>| matches!(field.node.kind, Kind::Array(_));
+    if !fields.get("backoff").is_some_and(|field| listed(&field)) {
+        fields.need("max_attempts", hint, problems);
+    }
 }
 
 /// A rule as far as it is written.
