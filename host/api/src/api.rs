@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     guard::{self, Guard},
-    limits::{STREAMS_MAX, UPLOADS_MAX},
+    limits::{LINES_BODIES_MAX, STREAMS_MAX, UPLOADS_MAX},
     problem::Problem,
     routes,
     transfers::Transfers,
@@ -37,6 +37,8 @@ pub struct Api {
     pub(crate) closing: CancellationToken,
     /// One permit for each upload that is held in memory.
     pub(crate) uploads: Arc<Semaphore>,
+    /// One permit for each body of many submissions that is held in memory.
+    pub(crate) lines: Arc<Semaphore>,
     /// Room for blobs on their way in or out.
     pub(crate) transfers: Transfers,
     /// One permit for each event stream.
@@ -54,6 +56,7 @@ impl Api {
             hosts: hosts.into(),
             closing: CancellationToken::new(),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            lines: Arc::new(Semaphore::new(LINES_BODIES_MAX)),
             transfers: Transfers::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }

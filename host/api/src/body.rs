@@ -67,6 +67,23 @@ pub(crate) fn text_format(headers: &HeaderMap) -> Result<Format> {
     }
 }
 
+/// How the submissions of a body are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// The whole body is one.
+    Whole(Format),
+    /// Each line is one, in JSON.
+    Lines,
+}
+
+/// How a body of `POST /runs` is written; anything but JSON, YAML and lines of JSON is 415.
+pub(crate) fn written(headers: &HeaderMap) -> Result<Written> {
+    match MediaType::of(headers) {
+        Some(media) if media.is_lines() => media.check_charset().map(|()| Written::Lines),
+        _ => text_format(headers).map(Written::Whole),
+    }
+}
+
 /// Passes JSON alone.
 pub(crate) fn expect_json(headers: &HeaderMap) -> Result<()> {
     const HINT: &str = "send `content-type: application/json`";
@@ -109,6 +126,13 @@ impl MediaType {
     fn is_yaml(&self) -> bool {
         const NAMES: [&str; 4] = ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
         NAMES.contains(&self.essence.as_str()) || self.essence.ends_with("+yaml")
+    }
+
+    fn is_lines(&self) -> bool {
+        matches!(
+            self.essence.as_str(),
+            "application/jsonl" | "application/x-ndjson" | "application/x-jsonlines"
+        )
     }
 
     fn check_charset(&self) -> Result<()> {
@@ -177,6 +201,16 @@ mod tests {
         check("application/x-yaml", Some(Format::Yaml));
         check("text/yaml; charset=\"utf-8\"", Some(Format::Yaml));
         check("text/x-yaml", Some(Format::Yaml));
+    }
+
+    #[test]
+    fn lines_of_json_are_told_from_json() {
+        let lines = |text: &str| written(&headers(&[(CONTENT_TYPE, text)])).ok() == Some(Written::Lines);
+        assert!(lines("application/jsonl") && lines("application/x-ndjson; charset=utf-8"));
+        assert!(lines("Application/X-JSONLines"));
+        assert!(
+            !lines("application/json") && !lines("application/jsonl; charset=latin1") && !lines("text/plain")
+        );
     }
 
     #[test]

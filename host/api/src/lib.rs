@@ -11,6 +11,8 @@ mod problem;
 mod query;
 mod route;
 mod routes;
+mod started;
+mod submission;
 mod transfers;
 mod server;
 

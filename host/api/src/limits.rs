@@ -2,12 +2,28 @@
 
 use std::time::Duration;
 
-use stepcell_core::flow::MAX_FLOW_BYTES;
-use stepcell_engine::MAX_BLOB_BYTES;
+use stepcell_core::{flow::MAX_FLOW_BYTES, parse::MAX_SUBMISSION_BYTES};
+use stepcell_engine::{MAX_BLOB_BYTES, MAX_PAYLOAD_BYTES};
 
 /// The largest body of `POST /runs`: the largest flow, and an input of the same size. Protects the host's memory:
 /// a parsed text takes many times its size.
 pub const RUN_BODY_BYTES_MAX: usize = 2 * MAX_FLOW_BYTES;
+
+/// The largest body of `POST /runs` that has a submission on each line. Protects the host's memory: a parsed text takes
+/// many times its size.
+pub const LINES_BODY_BYTES_MAX: usize = MAX_SUBMISSION_BYTES;
+
+/// Bodies with a submission on each line that are held in memory at once; more wait for their turn.
+pub const LINES_BODIES_MAX: usize = 4;
+
+/// Submissions of one body that are on their way to the disk at once, where they can not go together.
+pub const LINES_AT_A_TIME: usize = 64;
+
+/// The largest body of a resume or an event: the largest payload, and what stands beside it.
+pub const SIGNAL_BODY_BYTES_MAX: usize = MAX_PAYLOAD_BYTES + SMALL_BODY_BYTES_MAX;
+
+/// The longest name of an event. It is part of a key in the store.
+pub const EVENT_NAME_BYTES_MAX: usize = 128;
 
 /// The largest plugin that can be uploaded. The Python runner, the largest known component, has 19 MB.
 /// Larger files can still be put into the folder by hand.
@@ -54,6 +70,12 @@ pub const RUNS_PAGE: usize = 50;
 
 /// The most runs on one page of a listing.
 pub const RUNS_PAGE_MAX: usize = 500;
+
+/// Items of a fan-out in one answer, where the request does not say.
+pub const ITEMS_PAGE: usize = 100;
+
+/// The most items of a fan-out in one answer. Each brings its whole output.
+pub const ITEMS_PAGE_MAX: usize = 1_000;
 
 /// Events in one answer, where the request does not say.
 pub const EVENTS_PAGE: usize = 500;

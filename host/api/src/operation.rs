@@ -24,6 +24,12 @@ impl Operation {
         self.parameter("query", name, schema, description)
     }
 
+    /// The key of the calls that start a run.
+    pub(crate) fn wait(self) -> Self {
+        let schema = json!({"type": "string", "examples": ["10s", "500ms"]});
+        self.query("wait", schema, "Wait this long for the run's end, at most ten minutes")
+    }
+
     /// An optional header.
     pub(crate) fn header(self, name: &str, schema: Value, description: &str) -> Self {
         self.parameter("header", name, schema, description)

@@ -1,6 +1,6 @@
 //! Every refusal that a client sees: problem+json (RFC 9457) with a stable `code`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{
@@ -8,10 +8,14 @@ use http::{
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 use serde::Serialize;
-use stepcell_core::{Failure, Fault, problem::Problem as FlowProblem};
+use serde_json::Value;
+use stepcell_core::{Failure, Fault, RunId, problem::Problem as FlowProblem};
 use stepcell_engine::Error;
 
 const CONTENT: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// When to try again, where nobody knows better.
+const RETRY_SOON: Duration = Duration::from_secs(1);
 
 /// An answer that says no: which thing, why, and what to do now.
 ///
@@ -36,9 +40,18 @@ struct Body {
     hint: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FlowProblem>,
+    /// What came first, where a second one is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<Value>,
+    /// Runs that were started before this went wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    runs: Vec<RunId>,
     /// Finds the cause of an internal error in the host's log.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
+    /// When the same call is worth another try.
+    #[serde(skip)]
+    retry_after: Option<Duration>,
 }
 
 impl Problem {
@@ -56,7 +69,10 @@ impl Problem {
             detail: detail.into(),
             hint: None,
             errors: Vec::new(),
+            first: None,
+            runs: Vec::new(),
             request_id: None,
+            retry_after: None,
         }))
     }
 
@@ -79,6 +95,20 @@ impl Problem {
     #[must_use]
     pub(crate) fn with_errors(mut self, errors: Vec<FlowProblem>) -> Self {
         self.0.errors = errors;
+        self
+    }
+
+    /// Mends what is said of the body.
+    #[must_use]
+    pub(crate) fn map_errors(mut self, mend: impl FnMut(&mut FlowProblem)) -> Self {
+        self.0.errors.iter_mut().for_each(mend);
+        self
+    }
+
+    /// Names what was started before this went wrong.
+    #[must_use]
+    pub(crate) fn with_runs(mut self, runs: Vec<RunId>) -> Self {
+        self.0.runs = runs;
         self
     }
 
@@ -109,8 +139,25 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_flow", detail).with_errors(errors)
     }
 
+    /// Whole seconds, at least one, for calls that may succeed later as they are.
+    fn retry_after(&self) -> Option<u64> {
+        let passing =
+            matches!(self.0.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let after = self.0.retry_after.unwrap_or(RETRY_SOON);
+        passing.then(|| (after.as_secs() + u64::from(after.subsec_nanos() > 0)).max(1))
+    }
+
+    /// Lines of which none was submitted, since some are wrong.
+    pub(crate) fn lines(errors: Vec<FlowProblem>) -> Self {
+        let detail = match errors.len() {
+            1 => "there is an error in the lines".to_owned(),
+            count => format!("there are {count} errors in the lines"),
+        };
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_lines", detail).with_errors(errors)
+    }
+
     #[cfg(test)]
-    pub(crate) fn to_json(&self) -> serde_json::Value {
+    pub(crate) fn to_json(&self) -> Value {
         serde_json::to_value(&self.0).unwrap()
     }
 }
@@ -120,18 +167,27 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let (code, hint) = (error.code(), error.hint());
         let status = match &error {
-            Error::NoSuchRun(_) | Error::NoSuchStep { .. } => StatusCode::NOT_FOUND,
+            Error::NoSuchRun(_) | Error::NoSuchStep { .. } | Error::NoItems { .. } => StatusCode::NOT_FOUND,
             Error::Finished { .. }
             | Error::Unfinished { .. }
             | Error::NotWaiting { .. }
+            | Error::AlreadyResumed { .. }
+            | Error::AmbiguousStep { .. }
+            | Error::NotRetryable { .. }
+            | Error::IdempotencyKeyReused { .. }
             | Error::PluginGone { .. } => StatusCode::CONFLICT,
-            Error::InvalidInput(_) | Error::BlobMissing(_) | Error::TooManyBlobs { .. } => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Error::InvalidInput(_)
+            | Error::PayloadInvalid(_)
+            | Error::BlobMissing(_)
+            | Error::TooManyBlobs { .. }
             // It went between the look at the input and the run's first event.
-            Error::Store(stepcell_store::Error::BlobMissing { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::BlobTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Error::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
+            | Error::Store(stepcell_store::Error::BlobMissing { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::ReservedEvent { .. } | Error::EventIncomplete { .. } => StatusCode::BAD_REQUEST,
+            Error::BlobTooLarge { .. }
+            | Error::PayloadTooLarge { .. }
+            | Error::EventTooLarge { .. }
+            | Error::Store(stepcell_store::Error::EventTooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Error::Store(stepcell_store::Error::Full) => StatusCode::INSUFFICIENT_STORAGE,
             Error::Store(stepcell_store::Error::Busy { .. }) => StatusCode::TOO_MANY_REQUESTS,
@@ -154,11 +210,16 @@ impl From<Error> for Problem {
             Error::Store(cause) => cause.to_string(),
             _ => error.to_string(),
         };
-        let problem = Self::new(status, code, detail).with_hint(hint);
+        let mut problem = Self::new(status, code, detail).with_hint(hint);
         match error {
-            Error::InvalidInput(errors) | Error::BlobMissing(errors) => problem.with_errors(errors),
-            _ => problem,
+            Error::InvalidInput(errors) | Error::BlobMissing(errors) | Error::PayloadInvalid(errors) => {
+                problem.0.errors = errors;
+            }
+            Error::AlreadyResumed { first, .. } => problem.0.first = Some(first.value().clone()),
+            Error::QueueFull { retry_after, .. } => problem.0.retry_after = Some(retry_after),
+            _ => {}
         }
+        problem
     }
 }
 
@@ -182,12 +243,13 @@ impl From<Failure> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.0.status;
+        let retry_after = self.retry_after();
         let body = serde_json::to_vec(&self.0).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, CONTENT);
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -203,7 +265,8 @@ fn as_number<S: serde::Serializer>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stepcell_core::{RunId, run::RunStatus};
+    use serde_json::json;
+    use stepcell_core::run::RunStatus;
 
     fn run() -> RunId {
         RunId::from_bytes([1; 16])
@@ -229,11 +292,48 @@ mod tests {
         check(Error::BlobMissing(Vec::new()), 422, "blob_missing");
         check(Error::TooManyBlobs { most: 1 }, 422, "too_many_blobs");
         check(Error::BlobTooLarge { bytes: 1 }, 413, "blob_too_large");
-        check(Error::Busy { active: 1 }, 429, "too_many_runs");
+        check(Error::NotWaiting { run: run(), step: None }, 409, "not_waiting");
+        check(Error::AmbiguousStep { run: run(), steps: Vec::new() }, 409, "ambiguous_step");
+        check(Error::NoItems { run: run(), step: "x".to_owned() }, 404, "no_items");
+        check(
+            Error::NotRetryable { run: run(), status: RunStatus::Running, reason: "x" },
+            409,
+            "not_retryable",
+        );
+        check(Error::PayloadInvalid(Vec::new()), 422, "payload_invalid");
+        check(Error::PayloadTooLarge { what: "a payload", bytes: 2, most: 1 }, 413, "payload_too_large");
+        check(Error::ReservedEvent { name: "approval".to_owned() }, 400, "reserved_event");
+        check(Error::IdempotencyKeyReused { key: "k".to_owned(), run: run() }, 409, "idempotency_key_reused");
         check(Error::Stopping, 503, "stopping");
         check(Error::Store(stepcell_store::Error::Full), 507, "store_full");
         let digest = stepcell_core::Digest::of(b"x");
         check(Error::Store(stepcell_store::Error::BlobMissing { digest }), 422, "blob_missing");
+    }
+
+    #[test]
+    fn a_full_queue_says_when_to_come_back() {
+        let after = |millis| {
+            let retry_after = Duration::from_millis(millis);
+            let problem = Problem::from(Error::QueueFull { queued: 9, wanted: 1, retry_after });
+            let response = problem.into_response();
+            assert_eq!(response.status(), 429);
+            response.headers()[RETRY_AFTER].to_str().unwrap().to_owned()
+        };
+        assert_eq!((after(0), after(1_000), after(2_001)), ("1".to_owned(), "1".to_owned(), "3".to_owned()));
+        assert_eq!(Problem::from(Error::Stopping).into_response().headers()[RETRY_AFTER], "1");
+        assert!(!Problem::from(Error::NoSuchRun(run())).into_response().headers().contains_key(RETRY_AFTER));
+    }
+
+    #[test]
+    fn a_second_resume_sees_the_first() {
+        let first = json!({"kind": "signal", "payload": {"ok": true}, "by": "ada"});
+        let step = stepcell_core::StepId::new("ask").unwrap();
+        let json =
+            Problem::from(Error::AlreadyResumed { run: run(), step, first: first.clone().into() }).to_json();
+        assert_eq!(
+            (&json["status"], &json["code"], &json["first"]),
+            (&409.into(), &"already_resumed".into(), &first)
+        );
     }
 
     #[test]

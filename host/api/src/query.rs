@@ -76,6 +76,20 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// The query of the calls that start a run.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wait {
+    wait: Option<Span>,
+}
+
+impl Wait {
+    /// How long to wait for the run's end, where that is asked for.
+    pub(crate) fn asked(&self) -> Option<Duration> {
+        self.wait.map(|Span(wait)| wait)
+    }
+}
+
 /// A whole number in a query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Whole(pub(crate) u64);

@@ -4,10 +4,13 @@ mod blobs;
 mod catalog;
 mod events;
 mod health;
+mod items;
 mod openapi;
 mod plugins;
+mod retry;
 mod root;
 mod runs;
+mod signals;
 mod submit;
 
 use crate::route::Route;
@@ -17,6 +20,9 @@ pub(crate) fn all() -> Vec<Route> {
     let groups = [
         submit::routes(),
         runs::routes(),
+        retry::routes(),
+        signals::routes(),
+        items::routes(),
         events::routes(),
         blobs::routes(),
         catalog::routes(),

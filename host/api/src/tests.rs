@@ -4,7 +4,9 @@
 
 mod answers;
 mod blobs;
+mod many;
 mod server;
+mod signals;
 
 use std::sync::Arc;
 

@@ -84,6 +84,12 @@ async fn metrics(State(api): State<Api>) -> Response {
         &[("", counts.runs_active)],
     );
     page.figure(
+        "stepcell_runs_queued",
+        "gauge",
+        "Runs that wait for their turn.",
+        &[("", counts.runs_queued)],
+    );
+    page.figure(
         "stepcell_attempts_ended_total",
         "counter",
         "Attempts at steps that ended since the start.",

@@ -48,6 +48,7 @@ fn text() -> String {
         "stepcell {}: {ABOUT}\n\n\
          POST /api/v1/runs            start a run\n\
          GET  /api/v1/runs            the runs\n\
+         POST /api/v1/events/NAME     send an event to runs that wait for it\n\
          GET  /api/v1/catalog/steps   the step types\n\
          GET  /api/v1/plugins         the files that provide them\n\
          GET  /api/v1/openapi.json    every call\n",

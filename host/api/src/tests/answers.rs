@@ -3,7 +3,7 @@ use super::*;
 use crate::limits::{REASON_BYTES_MAX, RUN_BODY_BYTES_MAX};
 
 pub(super) const NO_BLOB: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-const NO_RUN: &str = "0199a0b0-0000-7000-8000-000000000000";
+pub(super) const NO_RUN: &str = "0199a0b0-0000-7000-8000-000000000000";
 
 #[track_caller]
 pub(super) fn check(answer: &Answer, status: u16, code: &str) {
@@ -39,6 +39,10 @@ async fn problems_read_like_this() {
         ("plugin_refused", "POST /api/v1/plugins\ncontent-type: application/wasm".to_owned(), "\0asm"),
         ("no_such_blob", format!("GET /api/v1/blobs/{NO_BLOB}"), ""),
         ("no_blob_id", "GET /api/v1/blobs/nope".to_owned(), ""),
+        ("event_name", "POST /api/v1/events/order%20paid".to_owned(), ""),
+        ("wait_for_many", "POST /api/v1/runs?wait=1s\ncontent-type: application/jsonl".to_owned(), "{}"),
+        ("retry_typo", format!("POST /api/v1/runs/{NO_RUN}/retry\n{json}"), r#"{"form": "a"}"#),
+        ("resume_typo", format!("POST /api/v1/runs/{NO_RUN}/resume\n{json}"), r#"{"aproved": true}"#),
         ("cancel_typo", format!("POST /api/v1/runs/{NO_RUN}/cancel\n{json}"), r#"{"raeson": "x"}"#),
     ];
     for (name, head, body) in calls {
@@ -138,7 +142,7 @@ async fn every_documented_call_is_served() {
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
             let path = path.replace("{run_id}", NO_RUN).replace("{step}", "a").replace("{type}", "x");
-            let path = path.replace("{id}", NO_BLOB);
+            let path = path.replace("{id}", NO_BLOB).replace("{name}", "x");
             let answer = call(&format!("{} {path}", method.to_uppercase()), "").await;
             let code = if answer.status >= 400 { answer.code() } else { String::new() };
             assert!(!matches!(code.as_str(), "no_such_path" | "no_such_method"), "{method} {path}: {code}");

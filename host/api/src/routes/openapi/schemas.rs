@@ -9,7 +9,13 @@ pub(super) fn all() -> Value {
     json!({
         "Submission": submission(),
         "Accepted": object(&["run_id", "status"], json!({"run_id": run_id(), "status": schema("RunStatus")})),
+        "AcceptedRuns": object(&["runs"], json!({"runs": {"type": "array", "items": schema("Accepted")}})),
         "Cancel": object(&[], json!({"reason": {"type": "string"}})),
+        "Resume": resume(),
+        "Retry": object(&[], json!({
+            "from": {"type": "string", "description": "This step and what depends on it runs anew; the failed one where left out"},
+            "flow": {"type": "object", "description": "The changed flow; that of the run where left out"},
+        })),
         "Run": run(),
         "RunStatus": one_of(&["queued", "running", "waiting", "succeeded", "failed", "cancelled"]),
         "RunPage": object(&["runs", "next"], json!({
@@ -25,6 +31,23 @@ pub(super) fn all() -> Value {
             "seq": {"type": "integer", "description": "The run's last event"},
         })),
         "Step": step(),
+        "ItemPage": object(&["items", "next"], json!({
+            "items": {"type": "array", "items": schema("Item")},
+            "next": {"type": ["integer", "null"]},
+        })),
+        "Item": item(),
+        "ItemCounts": object(&["total", "succeeded", "failed"], json!({
+            "total": {"type": "integer"},
+            "succeeded": {"type": "integer"},
+            "failed": {"type": "integer"},
+        })),
+        "SentEvent": sent_event(),
+        "Delivered": object(&["event", "id", "woken", "kept_until"], json!({
+            "event": text(),
+            "id": {"type": "string", "description": "Sent again with it, the event is the same one"},
+            "woken": {"type": "integer", "description": "Runs that it has woken"},
+            "kept_until": {"type": ["string", "null"], "format": "date-time", "description": "For runs that do not wait yet"},
+        })),
         "StepStatus": one_of(&["pending", "running", "waiting", "succeeded", "failed", "skipped", "cancelled"]),
         "Failure": failure(),
         "Event": event(),
@@ -54,9 +77,39 @@ fn submission() -> Value {
         json!({
             "flow": {"description": "The flow, or the name of a stored one", "type": ["object", "string"]},
             "input": {"description": "What `{{ input }}` stands for; `{}` where left out"},
-            "idempotency_key": text(),
+            "inputs": {"type": "array", "description": "A run for each of these, in place of `input`"},
+            "idempotency_key": {
+                "type": "string",
+                "description": "The same key and body again are the same run; with another body they are refused",
+            },
         }),
     )
+}
+
+fn resume() -> Value {
+    object(
+        &[],
+        json!({
+            "step": {"type": "string", "description": "Needed only where several wait"},
+            "payload": {"description": "What the step's form asks for; `null` where left out"},
+            "approved": {"type": "boolean", "description": "`false` rejects"},
+            "by": {"type": "string", "description": "Who sends it, for the run's log"},
+        }),
+    )
+}
+
+/// The payload itself, or an envelope.
+fn sent_event() -> Value {
+    let envelope = object(
+        &["payload"],
+        json!({
+            "payload": {},
+            "id": {"type": "string", "description": "The same name and id are the same event, however often it is sent"},
+            "by": {"type": "string", "description": "Who sends it, for the logs of the runs"},
+            "keep": {"type": "string", "description": "How long it is kept for runs that do not wait yet", "examples": ["1h"]},
+        }),
+    );
+    json!({"anyOf": [envelope, {"description": "The payload itself"}]})
 }
 
 fn run() -> Value {
@@ -73,9 +126,22 @@ fn run() -> Value {
             "error": {"anyOf": [{"type": "null"}, schema("Failure")]},
             "created_at": time(),
             "finished_at": {"type": ["string", "null"], "format": "date-time"},
+            "retry_of": {"type": "string", "format": "uuid", "description": "The run that this one tries again"},
             "steps": {"type": "object", "additionalProperties": schema("Step")},
         }),
     )
+}
+
+/// A step, with its number in the list, and the steps of its body where that has more than one.
+fn item() -> Value {
+    let more = object(
+        &["index"],
+        json!({
+            "index": {"type": "integer", "minimum": 0},
+            "steps": {"type": "object", "additionalProperties": schema("Step")},
+        }),
+    );
+    json!({"allOf": [schema("Step"), more]})
 }
 
 fn step() -> Value {
@@ -89,6 +155,8 @@ fn step() -> Value {
             "error": {"anyOf": [{"type": "null"}, schema("Failure")]},
             "port": text(),
             "wait": {"type": "object"},
+            "items": schema("ItemCounts"),
+            "kept_from": {"type": "string", "format": "uuid", "description": "The earlier run whose result it is"},
             "reason": text(),
             "retry_at": time(),
             "plugin": text(),
@@ -188,6 +256,8 @@ fn problem() -> Value {
             "detail": text(),
             "hint": {"type": "string", "description": "What to do now"},
             "errors": {"type": "array", "items": schema("FlowProblem")},
+            "first": {"description": "What came first, where a second one is refused"},
+            "runs": {"type": "array", "items": run_id(), "description": "Runs that were started before this went wrong"},
             "request_id": {"type": "string", "description": "Finds the cause in the host's log"},
         }),
     )

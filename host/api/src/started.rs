@@ -1,0 +1,61 @@
+//! Answers to calls that start a run.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, StatusCode, header::LOCATION};
+use serde::Serialize;
+use stepcell_core::{RunId, run::RunStatus};
+use stepcell_engine::{Error, RunView};
+
+use crate::{
+    api::Api,
+    limits::WAIT_MAX,
+    problem::{Problem, Result},
+};
+
+/// A run that goes on.
+#[derive(Serialize)]
+pub(crate) struct Started {
+    pub(crate) run_id: RunId,
+    pub(crate) status: RunStatus,
+}
+
+/// The answer to who does not wait for the end.
+pub(crate) fn accepted(started: Started) -> Response {
+    (StatusCode::ACCEPTED, location(started.run_id), Json(started)).into_response()
+}
+
+/// The answer to who has waited: the run where it has ended.
+pub(crate) fn ended(view: &RunView) -> Response {
+    if view.is_final() {
+        (StatusCode::OK, location(view.run_id), Json(view)).into_response()
+    } else {
+        accepted(Started { run_id: view.run_id, status: view.status })
+    }
+}
+
+/// Waits for a run, unless the host stops. `wait` makes the future of it, with the time that is left to it.
+pub(crate) async fn waited<F>(api: &Api, asked: Duration, wait: impl FnOnce(Duration) -> F) -> Result<RunView>
+where
+    F: Future<Output = std::result::Result<RunView, Error>>,
+{
+    tokio::select! {
+        biased;
+        view = wait(asked.min(WAIT_MAX)) => Ok(view?),
+        () = api.closing.cancelled() => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "stopping",
+            "the host is stopping; the run goes on when it starts again, if it was stored",
+        )
+        .with_hint("`GET /api/v1/runs` lists the runs".to_owned())),
+    }
+}
+
+fn location(run: RunId) -> Option<[(HeaderName, HeaderValue); 1]> {
+    let address = HeaderValue::try_from(format!("/api/v1/runs/{run}")).ok()?;
+    Some([(LOCATION, address)])
+}
