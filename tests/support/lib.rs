@@ -10,6 +10,7 @@
 
 mod cli;
 mod dns;
+mod effects;
 mod host;
 pub mod llm;
 mod peer;
@@ -20,6 +21,7 @@ mod tls;
 
 pub use cli::{Output, stepcell};
 pub use dns::Dns;
+pub use effects::{Effect, Effects};
 pub use host::{Host, HostBuilder};
 pub use llm::Llm;
 pub use peer::Peer;
