@@ -7,6 +7,7 @@ use std::{
 
 use futures_util::future::{join_all, try_join_all};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use stepcell_store::Taken;
 use tokio::runtime;
 
 use super::*;
@@ -19,11 +20,14 @@ use recorder::{Cut, Image, Recorder};
 
 const WRITERS: u64 = 6;
 /// Lives of one folder; each begins with what the cut, or the death, of the one before has left.
-const LIVES: u64 = 4;
+const LIVES: u64 = 3;
 /// Runs in a life.
-const RUNS: u64 = 150;
+const RUNS: u64 = 120;
 /// One sync in so many is cut, on average.
-const ONE_IN: u32 = 12;
+const ONE_IN: u32 = 24;
+/// One run in so many is as long as this, and written at once: more than a batch takes.
+const LONG_ONE_IN: u32 = 16;
+const LONG: u64 = 150;
 /// Another seed, for who wants to look further. It chooses what is done and what is cut, threads choose the order.
 const SEED: &str = "STEPCELL_TEST_SEED";
 
@@ -119,9 +123,10 @@ fn write(folder: &TempDir, recorder: &Arc<Recorder>, ledger: &SharedLedger, life
 
 /// A run from its first event to its last, a blob, and the end of another run.
 async fn come_and_go(store: &SledStore, ledger: &SharedLedger, n: u64, rng: &mut StdRng) {
-    let last = rng.random_range(1..12);
+    let is_long = rng.random_ratio(1, LONG_ONE_IN);
+    let last = if is_long { LONG } else { rng.random_range(1..12) };
     let appends = (1..=last).map(|seq| store.append(ledger::nth(n, seq, seq == last)));
-    if rng.random() {
+    if is_long || rng.random() {
         try_join_all(appends.collect::<Vec<_>>()).await.unwrap();
         ledger.lock().at.insert(n, last);
     } else {
@@ -133,6 +138,12 @@ async fn come_and_go(store: &SledStore, ledger: &SharedLedger, n: u64, rng: &mut
     if rng.random_ratio(1, 4) {
         store.put_blob(ledger::sent(n), FOR_LONG).await.unwrap();
         ledger.lock().sent.insert(n);
+    }
+    if rng.random_ratio(1, 4) {
+        assert!(store.put_event(ledger::kept(n)).await.unwrap());
+        ledger.lock().kept.insert(n, false);
+        assert!(store.take_event(ledger::SIGNAL, &n.to_string(), Taken::Run(run(n))).await.unwrap());
+        ledger.lock().kept.insert(n, true);
     }
     let other = n - WRITERS * rng.random_range(0..8);
     let is_there = |ledger: &Ledger| ledger.at.contains_key(&other) && !ledger.going.contains(&other);

@@ -7,7 +7,10 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs::{self, File},
     io,
-    os::unix::fs::{FileExt, MetadataExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileExt, MetadataExt},
+    },
     path::{Path, PathBuf},
     sync::{Arc, mpsc::SyncSender},
 };
@@ -54,6 +57,8 @@ struct State {
     kept: Kept,
     written: u64,
     last_log: Bytes,
+    /// The last sync was that of a folder.
+    folder_synced: bool,
     died: Option<Before>,
 }
 
@@ -86,7 +91,14 @@ impl Recorder {
             }
         }
         let rng = StdRng::seed_from_u64(seed);
-        let state = State { rng, kept: on_disk, written: 0, last_log: Bytes::default(), died: None };
+        let state = State {
+            rng,
+            kept: on_disk,
+            written: 0,
+            last_log: Bytes::default(),
+            folder_synced: false,
+            died: None,
+        };
         Self { folder: folder.to_owned(), state: Mutex::new(state), ledger, cuts, one_in }
     }
 
@@ -110,8 +122,11 @@ impl Recorder {
 
     fn before_sync(&self, file: &File, of_log: bool) {
         let mut state = self.state.lock();
-        let State { rng, kept, written, last_log, .. } = &mut *state;
-        if rng.random_ratio(1, self.one_in) {
+        let State { rng, kept, written, last_log, folder_synced, .. } = &mut *state;
+        // What has just got its name, or lost it, rests on a batch that is still to come, or to be seen.
+        let one_in = if *folder_synced { self.one_in.div_ceil(4) } else { self.one_in };
+        *folder_synced = !of_log && file.metadata().unwrap().is_dir();
+        if rng.random_ratio(1, one_in) {
             // In this order: what is acknowledged after the look at the ledger may be missing from what is shown.
             let ledger = self.ledger.lock().clone();
             let (how, image) = kept.cut(&shown(&self.folder), rng);
@@ -119,7 +134,7 @@ impl Recorder {
             let _ = self.cuts.send(Cut { image, ledger, how });
         }
         if of_log {
-            let log = content(file);
+            let log = content(&readable(file));
             *written += changed(last_log, &log);
             *last_log = log;
         }
@@ -148,7 +163,9 @@ impl Kept {
     fn sync(&mut self, folder: &Path, file: &File) {
         let metadata = file.metadata().unwrap();
         if !metadata.is_dir() {
-            self.files.insert(metadata.ino(), (file.try_clone().unwrap(), content(file)));
+            let file = readable(file);
+            let bytes = content(&file);
+            self.files.insert(metadata.ino(), (file, bytes));
             return;
         }
         let is_within = |path: &Path| {
@@ -163,9 +180,9 @@ impl Kept {
                 self.files.insert(*inode, (file, Bytes::default()));
             }
         }
-        let named = self.names.values().chain(shown.values().map(|(inode, _)| inode));
-        let named: HashSet<u64> = named.copied().collect();
-        self.files.retain(|inode, _| named.contains(inode));
+        let named: HashSet<u64> = self.names.values().copied().collect();
+        let is_linked = |file: &File| file.metadata().unwrap().nlink() > 0;
+        self.files.retain(|inode, (file, _)| named.contains(inode) || is_linked(file));
     }
 
     fn image(&self) -> Image {
@@ -291,6 +308,11 @@ fn shown(folder: &Path) -> Shown {
         }
     }
     shown
+}
+
+/// The same file; one that is being written can not always be read.
+fn readable(file: &File) -> File {
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()
 }
 
 fn content(file: &File) -> Bytes {
