@@ -23,6 +23,11 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long a call may take, answer included. Waiting for a run is a stream of its own, without this limit.
 const CALL_TIME: Duration = Duration::from_secs(60);
 
+/// The least and the most time until a server without room is asked again, whatever it says. Protects it from a loop, and
+/// the caller from a server that asks for years.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
 /// Calls one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
@@ -81,6 +86,26 @@ impl Client {
     ) -> Result<T, Error> {
         let text = self.call(self.request(Method::POST, path, &[]).json(body).timeout(CALL_TIME)).await?;
         self.read(&text)
+    }
+
+    /// `POST` of JSON text to a path below `/api/v1`, which may take this long; the answer is text. Where the server has
+    /// no room for more, the answer is when to try again.
+    pub(crate) async fn offer(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: String,
+        at_most: Duration,
+    ) -> Result<Offered, Error> {
+        let request = self.request(Method::POST, path, query).timeout(at_most.saturating_add(CALL_TIME));
+        let response = self.send(request.header(header::CONTENT_TYPE, "application/json").body(body)).await?;
+        let (status, later) = (response.status(), retry_after(response.headers()));
+        let text = self.body(response).await?;
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => Ok(Offered::Later(later)),
+            status if status.is_success() => Ok(Offered::Taken { ended: status == StatusCode::OK, text }),
+            status => Err(refusal::error(status, &text, &self.base)),
+        }
     }
 
     /// A run's events past `after`, handed to `on_event` as they happen, until the run has ended. A stream that
@@ -147,6 +172,22 @@ impl Client {
     }
 }
 
+/// What came of an offer of work.
+pub(crate) enum Offered {
+    Taken {
+        /// The run has ended, and the text is the whole of it.
+        ended: bool,
+        text: String,
+    },
+    Later(Duration),
+}
+
+/// When a server wants to be asked again. A time that makes no sense is as good as none.
+fn retry_after(headers: &header::HeaderMap) -> Duration {
+    let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(1)).clamp(RETRY_MIN, RETRY_MAX)
+}
+
 /// A server's address: `http://HOST:PORT`, or with a path that a proxy has put before it.
 fn base(text: &str) -> Result<Url, Error> {
     let invalid = |why: &str| {
@@ -183,6 +224,18 @@ mod tests {
         check("https://example.com", None);
         check("http://a/?b", None);
         check("mailto:a@b", None);
+    }
+
+    #[test]
+    fn a_server_says_when_to_come_back() {
+        let after = |text: &'static str| {
+            let value = header::HeaderValue::from_static(text);
+            retry_after(&header::HeaderMap::from_iter([(header::RETRY_AFTER, value)]))
+        };
+        assert_eq!(after("3"), Duration::from_secs(3));
+        assert_eq!((after("0"), after("99999999999")), (RETRY_MIN, RETRY_MAX));
+        assert_eq!(after("Fri, 31 Dec 1999 23:59:59 GMT"), Duration::from_secs(1));
+        assert_eq!(retry_after(&header::HeaderMap::new()), Duration::from_secs(1));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The config file, the environment and the flags, made into one [`Config`]. Nothing else reads them.
 
+mod capacity;
 mod databases;
 mod document;
 mod email;
@@ -15,6 +16,7 @@ use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use stepcell_core::{Budget, Limits};
@@ -23,6 +25,7 @@ use stepcell_sandbox::Secret;
 pub(crate) use self::grants::file_key;
 use self::interpolate::Variables;
 pub use self::{
+    capacity::{Concurrency, Retention},
     databases::{DatabaseEntry, MAIN},
     email::EmailEntry,
     grants::Grants,
@@ -43,6 +46,10 @@ pub const DEFAULT_DATA: &str = "stepcell-data";
 /// The plugin folder unless told otherwise. It need not be there.
 pub const DEFAULT_PLUGINS: &str = "plugins";
 
+/// How long a server that is told to stop lets attempts under way go on, unless told otherwise. Service managers kill
+/// after 90 seconds or less.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
+
 /// Everything that can be configured, with defaults filled in and paths that hold from the current folder.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -57,6 +64,14 @@ pub struct Config {
     pub limits: Limits,
     /// Of one run.
     pub budget: Budget,
+    /// Of runs and steps; what is over waits for its turn.
+    pub concurrency: Concurrency,
+    /// Of finished runs.
+    pub retention: Retention,
+    /// How long an event is kept that came before anybody waited for it; the engine's default where it is not set.
+    pub events_kept: Option<Duration>,
+    /// How long a server that is told to stop lets attempts under way go on.
+    pub drain: Duration,
     /// By name. [`MAIN`] is there without being named.
     pub databases: BTreeMap<String, DatabaseEntry>,
     pub secrets: BTreeMap<String, SecretEntry>,
@@ -142,6 +157,10 @@ impl Config {
             plugins: plugins.or(file.plugins).unwrap_or_else(|| vec![PathBuf::from(DEFAULT_PLUGINS)]),
             limits: file.limits,
             budget: file.budget,
+            concurrency: file.concurrency,
+            retention: file.retention,
+            events_kept: file.events_kept,
+            drain: file.drain.unwrap_or(DEFAULT_DRAIN),
             databases: file.databases,
             secrets: file.secrets,
             email: file.email,

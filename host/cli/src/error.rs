@@ -62,6 +62,29 @@ impl Error {
         self
     }
 
+    /// Says in which file or argument the problems are, where nothing says so yet.
+    #[must_use]
+    pub(crate) fn within(mut self, name: &str) -> Self {
+        if let Self::Problems(listing) = &mut self
+            && listing.file.is_empty()
+        {
+            name.clone_into(&mut listing.file);
+        }
+        self
+    }
+
+    /// Says which line of a file of inputs it is about.
+    #[must_use]
+    pub(crate) fn at_line(mut self, line: usize) -> Self {
+        match &mut self {
+            Self::Call { message, .. } | Self::System { message, .. } => {
+                *message = format!("line {line}: {message}")
+            }
+            Self::Problems(_) | Self::RunFailed | Self::Interrupted => {}
+        }
+        self
+    }
+
     /// Tells the user, once: on stderr as text, or on stdout as JSON.
     pub(crate) fn report(&self, output: Output) {
         if matches!(self, Self::RunFailed) {

@@ -16,7 +16,7 @@ use crate::{args::InputArgs, error::Error, listing::Listing};
 
 /// The largest input that is read, in bytes. Protects memory from an endless stdin; a server has a limit of its
 /// own for the whole body.
-const INPUT_BYTES_MAX: usize = 16 << 20;
+pub(crate) const INPUT_BYTES_MAX: usize = 16 << 20;
 
 /// A flow as it stands in its file.
 #[derive(Debug)]
@@ -42,6 +42,12 @@ impl FlowText {
         parse::parse(&self.text, self.format)
             .map_err(|problems| Error::Problems(Listing::new(self.name.clone(), problems)))
     }
+
+    /// The text without its meaning as a flow.
+    pub(crate) fn document(&self) -> Result<Document, Error> {
+        Document::read(&self.text, self.format, MAX_FLOW_BYTES)
+            .map_err(|problems| Error::Problems(Listing::new(self.name.clone(), problems)))
+    }
 }
 
 /// JSON where the name ends in `.json`, else YAML, of which JSON is nearly a part.
@@ -50,27 +56,56 @@ fn format_of(path: &Path) -> Format {
     if json { Format::Json } else { Format::Yaml }
 }
 
-/// The input of a run: what was given, else `{}`.
-pub(crate) fn input(args: &InputArgs) -> Result<Json, Error> {
-    let hint = "name a JSON or YAML file, or `-` for stdin";
-    let text = match (&args.input, &args.input_file) {
-        (Some(text), _) => Ok(text.clone()),
-        (None, Some(path)) if path.as_os_str() == "-" => read_text(io::stdin().lock(), INPUT_BYTES_MAX),
-        (None, Some(path)) => File::open(path).and_then(|file| read_text(file, INPUT_BYTES_MAX)),
-        (None, None) => return Ok(Json::from(serde_json::json!({}))),
-    };
-    let name = name(args);
-    let text = text.map_err(|error| unreadable(&name, &error, hint))?;
-    value(&name, &text)
+/// A value that the user gives on the command line or in a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given<'a> {
+    /// The flag that takes it on the command line.
+    flag: &'static str,
+    text: Option<&'a str>,
+    file: Option<&'a Path>,
 }
 
-/// Where the input comes from, for messages.
-pub(crate) fn name(args: &InputArgs) -> String {
-    match &args.input_file {
-        Some(path) if path.as_os_str() == "-" => "stdin".to_owned(),
-        Some(path) => path.display().to_string(),
-        None => "--input".to_owned(),
+impl<'a> Given<'a> {
+    pub(crate) fn new(flag: &'static str, text: Option<&'a str>, file: Option<&'a Path>) -> Self {
+        Self { flag, text, file }
     }
+
+    /// The input of a run.
+    pub(crate) fn input(args: &'a InputArgs) -> Self {
+        Self::new("--input", args.input.as_deref(), args.input_file.as_deref())
+    }
+
+    /// Where it comes from, for messages.
+    pub(crate) fn name(&self) -> String {
+        match self.file {
+            Some(path) if is_stdin(path) => "stdin".to_owned(),
+            Some(path) => path.display().to_string(),
+            None => self.flag.to_owned(),
+        }
+    }
+
+    /// What was given, if anything.
+    pub(crate) fn read(&self) -> Result<Option<Json>, Error> {
+        let text = match (self.text, self.file) {
+            (Some(text), _) => return value(&self.name(), text).map(Some),
+            (None, Some(path)) if is_stdin(path) => read_text(io::stdin().lock(), INPUT_BYTES_MAX),
+            (None, Some(path)) => File::open(path).and_then(|file| read_text(file, INPUT_BYTES_MAX)),
+            (None, None) => return Ok(None),
+        };
+        let hint = "name a JSON or YAML file, or `-` for stdin";
+        let text = text.map_err(|error| unreadable(&self.name(), &error, hint))?;
+        value(&self.name(), &text).map(Some)
+    }
+}
+
+/// The input of a run: what was given, else `{}`.
+pub(crate) fn input(args: &InputArgs) -> Result<Json, Error> {
+    Ok(Given::input(args).read()?.unwrap_or_else(|| Json::from(serde_json::json!({}))))
+}
+
+/// Whether a path stands for stdin.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 /// JSON is taken as it is; what is no JSON is read as YAML, in the same way as a flow.
@@ -83,18 +118,19 @@ fn value(name: &str, text: &str) -> Result<Json, Error> {
         .map_err(|problems| Error::Problems(Listing::new(name, problems)))
 }
 
-fn read_text(source: impl Read, bytes_max: usize) -> io::Result<String> {
+/// A text of at most this many bytes.
+pub(crate) fn read_text(source: impl Read, bytes_max: usize) -> io::Result<String> {
     let mut text = String::new();
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
     source.take(limit).read_to_string(&mut text)?;
     if text.len() > bytes_max {
-        let message = format!("it has more than {} bytes", bytes_max);
+        let message = format!("it has more than {bytes_max} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(text)
 }
 
-fn unreadable(name: &str, error: &io::Error, hint: &str) -> Error {
+pub(crate) fn unreadable(name: &str, error: &io::Error, hint: &str) -> Error {
     Error::call("file_unreadable", format!("`{name}` can not be read: {error}"), hint)
 }
 

@@ -7,7 +7,9 @@ use std::{path::Path, sync::Arc, thread::available_parallelism, time::Duration};
 
 use stepcell_api::Api;
 use stepcell_core::{Catalog, Digest, grant::Grant};
-use stepcell_engine::{Engine, PluginInfo, PluginState, Plugins, StepRunner};
+use stepcell_engine::{
+    Admission, DEFAULT_EVENTS_KEPT, Engine, PluginInfo, PluginState, Plugins, Retention, StepRunner,
+};
 use stepcell_sandbox::{GrantSource, Options, Sandbox};
 use stepcell_store::{MemoryStore, SharedStore};
 use stepcell_store_sled::{DataDir, SledStore};
@@ -15,7 +17,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::{
     args::Global,
-    config::{Config, StoreKind},
+    config::{Concurrency, Config, StoreKind},
     error::Error,
     output::note,
     text,
@@ -176,6 +178,9 @@ impl Host {
     ) -> Result<Self, Error> {
         let mut options = stepcell_engine::Options::new(store, plugins.sandbox.clone());
         options.budget = config.budget;
+        options.admission = admission(&config.concurrency);
+        options.retention = Retention { age: config.retention.age, runs: config.retention.runs };
+        options.events_kept = config.events_kept.unwrap_or(DEFAULT_EVENTS_KEPT);
         options.runtime = drivers.handle.clone();
         let engine = Engine::start(options).await.map_err(Error::engine)?;
         Ok(Self { plugins, engine, _drivers: drivers })
@@ -202,6 +207,18 @@ impl Host {
     /// Stops driving runs. Those under way go on at the next start, where the store lasts.
     pub(crate) async fn shutdown(self) {
         self.engine.shutdown().await;
+    }
+}
+
+/// What the config says of runs and steps at a time; the engine's defaults for what it does not.
+fn admission(concurrency: &Concurrency) -> Admission {
+    let Concurrency { runs, queue, flows, steps } = concurrency;
+    let default = Admission::default();
+    Admission {
+        active: runs.unwrap_or(default.active),
+        queue: queue.unwrap_or(default.queue),
+        flows: flows.clone(),
+        steps: steps.clone(),
     }
 }
 

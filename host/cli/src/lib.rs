@@ -13,11 +13,14 @@ mod client;
 mod explain;
 mod flow_file;
 mod host;
+mod includes;
 mod learn;
 mod live;
 mod logging;
 mod output;
+mod remote;
 mod signals;
 mod text;
+mod waiting;
 
 pub use app::main;

@@ -23,6 +23,9 @@ pub struct Entry {
     pub message: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Another file than that of the listing, which this one was put into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 /// What is wrong with one file. Printed as `FILE:LINE:COLUMN: message`, hints on lines of their own.
@@ -69,9 +72,10 @@ impl Listing {
 
     fn write(&self, f: &mut fmt::Formatter<'_>, entry: &Entry, mark: &str) -> fmt::Result {
         let Entry { line, column, message, hint, .. } = entry;
+        let file = entry.file.as_ref().unwrap_or(&self.file);
         match line {
-            0 => writeln!(f, "{}: {mark}{message}", self.file)?,
-            _ => writeln!(f, "{}:{line}:{column}: {mark}{message}", self.file)?,
+            0 => writeln!(f, "{file}: {mark}{message}")?,
+            _ => writeln!(f, "{file}:{line}:{column}: {mark}{message}")?,
         }
         for advice in hint.iter().flat_map(|hint| hint.lines()).enumerate() {
             match advice {
@@ -104,6 +108,7 @@ impl From<Problem> for Entry {
             code: problem.code.to_owned(),
             message: problem.message,
             hint: problem.hint,
+            file: None,
         }
     }
 }

@@ -82,6 +82,33 @@ impl Live {
         }
     }
 
+    /// What the events so far amount to.
+    pub(crate) fn state(&self) -> Option<&RunState> {
+        self.state.as_ref()
+    }
+
+    /// Writes a line, above the tree where there is one.
+    pub(crate) fn say(&self, line: &str) {
+        match &self.tree {
+            Some(tree) => tree.above(line),
+            None => note(line),
+        }
+    }
+
+    /// Leaves the terminal to somebody else, until [`unhide`](Self::unhide).
+    pub(crate) fn hide(&self) {
+        if let Some(tree) = &self.tree {
+            tree.hide();
+        }
+    }
+
+    /// Draws the tree again.
+    pub(crate) fn unhide(&self) {
+        if let Some(tree) = &self.tree {
+            tree.unhide();
+        }
+    }
+
     /// What the run was refused so far, with the step that asked.
     pub(crate) fn denied(&self) -> &[(Option<StepId>, CapabilityDenied)] {
         &self.denied
@@ -126,11 +153,7 @@ impl Live {
         }
         let name = step.map_or("", StepId::as_str);
         for line in text::safe(printed).lines() {
-            let line = format!("{name} | {line}");
-            match &self.tree {
-                Some(tree) => tree.above(&line),
-                None => note(&line),
-            }
+            self.say(&format!("{name} | {line}"));
         }
     }
 }

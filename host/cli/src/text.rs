@@ -70,6 +70,14 @@ pub(crate) fn line(text: &str) -> String {
     safe(text).replace(['\n', '\t'], " ")
 }
 
+/// The beginning of a text, with a mark where something is left out.
+pub(crate) fn shortened(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// Marks that change the direction of the text after them, so that what is read is not what is there.
 fn is_direction_mark(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -137,6 +145,7 @@ mod tests {
         assert_eq!(safe("\u{1b}]0;title\u{7}x"), "\\u{1b}]0;title\\u{7}x");
         assert_eq!(safe("a\u{202e}b"), "a\\u{202e}b");
         assert_eq!(line("a\nb"), "a b");
+        assert_eq!((shortened("äöü", 3), shortened("äöü", 2)), ("äöü".to_owned(), "äö…".to_owned()));
     }
 
     #[test]

@@ -57,6 +57,12 @@ pub struct Counts {
     pub runs_active: u64,
     /// Runs that wait for their turn.
     pub runs_queued: u64,
+    /// Finished runs that were past [`Retention`].
+    pub runs_expired: u64,
+    /// Events that were taken, each once however often it was sent.
+    pub events_taken: u64,
+    /// Runs that they have woken as they came.
+    pub runs_woken: u64,
     /// Attempts at steps, whatever came of them.
     pub attempts_ended: u64,
     /// Times that the store waited for the disk.
@@ -97,6 +103,9 @@ pub(crate) struct Inner {
     revivals: Mutex<HashMap<RunId, u32>>,
     submitted: AtomicU64,
     ended: AtomicU64,
+    pub(crate) expired: AtomicU64,
+    pub(crate) events_taken: AtomicU64,
+    pub(crate) woken: AtomicU64,
     pub(crate) attempts: AtomicU64,
 }
 
@@ -126,6 +135,9 @@ impl Engine {
             revivals: Mutex::default(),
             submitted: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
+            events_taken: AtomicU64::new(0),
+            woken: AtomicU64::new(0),
             attempts: AtomicU64::new(0),
         });
         let engine = inner.clone();
@@ -292,6 +304,9 @@ impl Engine {
             runs_ended: self.inner.ended.load(Ordering::Relaxed),
             runs_active: active as u64,
             runs_queued: queued as u64,
+            runs_expired: self.inner.expired.load(Ordering::Relaxed),
+            events_taken: self.inner.events_taken.load(Ordering::Relaxed),
+            runs_woken: self.inner.woken.load(Ordering::Relaxed),
             attempts_ended: self.inner.attempts.load(Ordering::Relaxed),
             syncs: self.inner.store.syncs(),
         }

@@ -65,42 +65,50 @@ async fn metrics(State(api): State<Api>) -> Response {
     let with =
         |wanted: fn(&PluginState) -> bool| plugins.iter().filter(|info| wanted(&info.state)).count() as u64;
     let mut page = Page::default();
-    page.figure(
-        "stepcell_runs_submitted_total",
-        "counter",
-        "Runs submitted since the start.",
-        &[("", counts.runs_submitted)],
-    );
-    page.figure(
-        "stepcell_runs_ended_total",
-        "counter",
-        "Runs that ended since the start.",
-        &[("", counts.runs_ended)],
-    );
-    page.figure(
-        "stepcell_runs_active",
-        "gauge",
-        "Runs that are driven now, parked ones not counted.",
-        &[("", counts.runs_active)],
-    );
-    page.figure(
-        "stepcell_runs_queued",
-        "gauge",
-        "Runs that wait for their turn.",
-        &[("", counts.runs_queued)],
-    );
-    page.figure(
-        "stepcell_attempts_ended_total",
-        "counter",
-        "Attempts at steps that ended since the start.",
-        &[("", counts.attempts_ended)],
-    );
-    page.figure(
-        "stepcell_store_syncs_total",
-        "counter",
-        "Times that the store waited for the disk since the start.",
-        &[("", counts.syncs)],
-    );
+    let figures = [
+        (
+            "stepcell_runs_submitted_total",
+            "counter",
+            "Runs submitted since the start.",
+            counts.runs_submitted,
+        ),
+        ("stepcell_runs_ended_total", "counter", "Runs that ended since the start.", counts.runs_ended),
+        (
+            "stepcell_runs_active",
+            "gauge",
+            "Runs that are driven now, parked ones not counted.",
+            counts.runs_active,
+        ),
+        ("stepcell_runs_queued", "gauge", "Runs that wait for their turn.", counts.runs_queued),
+        (
+            "stepcell_runs_expired_total",
+            "counter",
+            "Finished runs that were removed since the start, as their time was over.",
+            counts.runs_expired,
+        ),
+        (
+            "stepcell_runs_woken_total",
+            "counter",
+            "Runs woken by events as they came, since the start.",
+            counts.runs_woken,
+        ),
+        ("stepcell_events_taken_total", "counter", "Events taken since the start.", counts.events_taken),
+        (
+            "stepcell_attempts_ended_total",
+            "counter",
+            "Attempts at steps that ended since the start.",
+            counts.attempts_ended,
+        ),
+        (
+            "stepcell_store_syncs_total",
+            "counter",
+            "Times that the store waited for the disk since the start.",
+            counts.syncs,
+        ),
+    ];
+    for (name, kind, help, value) in figures {
+        page.figure(name, kind, help, &[("", value)]);
+    }
     page.figure(
         "stepcell_plugins",
         "gauge",

@@ -12,8 +12,7 @@ use crate::{
     explain::{Explanation, note_doubts},
     flow_file::FlowText,
     host::PluginSet,
-    listing::Listing,
-    logging,
+    includes, logging,
     output::Output,
     text,
 };
@@ -43,8 +42,9 @@ impl Explain {
         let plugins = PluginSet::load(&config, global).await?;
         plugins.settled().await;
         let catalog = plugins.catalog();
+        let (parsed, includes) = includes::resolve(&flow, parsed, &catalog)?;
         let plan = Plan::build(parsed, &catalog);
-        let plan = plan.map_err(|problems| Error::Problems(Listing::new(flow.name.clone(), problems)))?;
+        let plan = plan.map_err(|problems| Error::Problems(includes.listing(&flow, problems)))?;
         note_doubts(&config, &catalog);
         let explanation = Explanation::new(&plan, &plugins, &config);
         if output.is_json() {

@@ -1,5 +1,7 @@
 //! `run`: one flow in this process, its store in memory.
 
+mod answering;
+
 use std::{path::PathBuf, pin::pin};
 
 use clap::Args;
@@ -9,13 +11,15 @@ use serde::Serialize;
 use stepcell_core::{RunId, StepId, run::RunStatus};
 use stepcell_engine::{Engine, RunView, Submit};
 
+use self::answering::Answering;
 use crate::{
     args::{Global, HostArgs, InputArgs},
     config::{Config, Flags},
     error::Error,
     explain,
-    flow_file::{self, FlowText},
+    flow_file::{self, FlowText, Given},
     host::Host,
+    includes,
     learn::{self, Learned},
     listing::Listing,
     live::{self, Live},
@@ -24,10 +28,16 @@ use crate::{
     signals, text,
 };
 
+/// Why a run is cancelled that somebody at the terminal ends.
+const INTERRUPTED: &str = "interrupted";
+
 /// Runs a flow in this process and prints its output.
 ///
 /// The steps are shown on stderr as they go; stdout gets the output as JSON and nothing else. Nothing is kept:
 /// with `serve` a run survives a restart, here it ends with the process. Ctrl-C cancels the run.
+///
+/// At a terminal you are asked for approvals. A run that waits for one elsewhere, or for an event, and for nothing else
+/// that could let it go on, is cancelled with exit status 1.
 ///
 /// stepcell run flow.yaml --input '{"id": "A-17"}' | jq .net
 #[derive(Debug, Args)]
@@ -65,9 +75,14 @@ impl Run {
         host.plugins().settled().await;
         explain::note_doubts(&config, &host.plugins().catalog());
         let engine = host.engine();
-        let plan = engine.plan(parsed).map_err(|problems| invalid(&flow.name, problems))?;
-        Listing::new(flow.name, Vec::new()).with_warnings(plan.warnings.iter().cloned()).note();
-        plan.check_input(&input).map_err(|problems| invalid(&flow_file::name(&self.input), problems))?;
+        let (parsed, includes) = includes::resolve(&flow, parsed, &host.plugins().catalog())?;
+        let plan = engine.plan(parsed);
+        let plan = plan.map_err(|problems| Error::Problems(includes.listing(&flow, problems)))?;
+        let mut warnings =
+            Listing::new(flow.name.clone(), Vec::new()).with_warnings(plan.warnings.iter().cloned());
+        includes.mend(&flow, &mut warnings);
+        warnings.note();
+        plan.check_input(&input).map_err(|problems| invalid(&Given::input(&self.input).name(), problems))?;
 
         let kinds: IndexMap<StepId, String> =
             plan.flow.steps.values().map(|step| (step.id.clone(), step.kind.clone())).collect();
@@ -84,31 +99,51 @@ impl Run {
     }
 }
 
-/// Shows the run until it has ended. The first Ctrl-C cancels it, so that it ends; the second gives up on that.
+/// Shows the run until it has ended. The first Ctrl-C cancels it, so that it ends; the second gives up on that. A run that
+/// waits for what can not come is cancelled as well.
 async fn follow(engine: &Engine, run: RunId, live: &mut Live) -> Result<(), Error> {
     let mut events = pin!(engine.follow(run, 0));
     let mut stop = signals::Stop::listen()?;
     let mut clock = tokio::time::interval(live::TICK);
+    let mut answering = Answering::new(run);
     let mut cancelled = false;
     loop {
-        tokio::select! {
+        let reason = tokio::select! {
             event = events.next() => match event {
-                Some(event) => live.event(&event.map_err(Error::engine)?),
                 None => return Ok(()),
+                Some(event) => {
+                    let event = event.map_err(Error::engine)?;
+                    live.event(&event);
+                    answering.event(&event, live).then_some(answering::OUT_OF_REACH)
+                }
+            },
+            reply = answering.reply(live) => match reply? {
+                Some(reply) => answering.resume(engine, reply, live).await.map(|()| None)?,
+                None => Some(INTERRUPTED),
             },
             () = stop.asked() => {
                 if cancelled {
                     return Err(Error::Interrupted);
                 }
-                cancelled = true;
-                match engine.cancel(run, Some("interrupted".to_owned())).await {
-                    // The run has ended by itself in the meantime.
-                    Ok(_) | Err(stepcell_engine::Error::Finished { .. }) => {}
-                    Err(error) => return Err(Error::engine(error)),
-                }
+                Some(INTERRUPTED)
             }
-            _ = clock.tick() => live.tick(),
+            _ = clock.tick() => {
+                live.tick();
+                None
+            }
+        };
+        if let Some(reason) = reason.filter(|_| !cancelled) {
+            cancelled = true;
+            cancel(engine, run, reason).await?;
         }
+    }
+}
+
+async fn cancel(engine: &Engine, run: RunId, reason: &str) -> Result<(), Error> {
+    match engine.cancel(run, Some(reason.to_owned())).await {
+        // The run has ended by itself in the meantime.
+        Ok(_) | Err(stepcell_engine::Error::Finished { .. }) => Ok(()),
+        Err(error) => Err(Error::engine(error)),
     }
 }
 

@@ -1,6 +1,9 @@
 //! `runs`: the runs of a server.
 
 mod events;
+mod items;
+mod resume;
+mod retry;
 mod show;
 
 use clap::{Args, Subcommand};
@@ -9,7 +12,7 @@ use serde_json::value::RawValue;
 use stepcell_core::{RunId, run::RunStatus};
 use stepcell_store::RunSummary;
 
-use self::{events::Events, show::Show};
+use self::{events::Events, items::Items, resume::Resume, retry::Retry, show::Show};
 use crate::{
     args::{Global, ServerArgs},
     client::Client,
@@ -19,7 +22,7 @@ use crate::{
     text,
 };
 
-/// Lists, shows, cancels and deletes the runs of a server.
+/// Lists, shows, resumes, retries, cancels and deletes the runs of a server.
 #[derive(Debug, Args)]
 pub struct Runs {
     #[command(subcommand)]
@@ -30,8 +33,11 @@ pub struct Runs {
 enum Action {
     List(List),
     Show(Show),
+    Items(Items),
     Events(Events),
     Logs(Logs),
+    Resume(Resume),
+    Retry(Retry),
     Cancel(Cancel),
     Delete(Delete),
 }
@@ -108,8 +114,11 @@ impl Runs {
         match self.action {
             Action::List(list) => list.run(output).await,
             Action::Show(show) => show.run(output).await,
+            Action::Items(items) => items.run(output).await,
             Action::Events(events) => events.run(output).await,
             Action::Logs(logs) => logs.run(output).await,
+            Action::Resume(resume) => resume.run(output).await,
+            Action::Retry(retry) => retry.run(output).await,
             Action::Cancel(cancel) => cancel.run(output).await,
             Action::Delete(delete) => delete.run(output).await,
         }

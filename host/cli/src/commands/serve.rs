@@ -1,10 +1,12 @@
 //! `serve`: the HTTP API over a store that lasts.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use stepcell_engine::Engine;
 use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::{Global, HostArgs},
@@ -20,8 +22,10 @@ use crate::{
 /// Serves the HTTP API until it is told to stop.
 ///
 /// Prints one line when it listens. Runs are kept in the data folder: those that were under way when a server
-/// stopped, or was killed, go on when the next one starts. SIGTERM and Ctrl-C stop it once open requests are
-/// answered.
+/// stopped, or was killed, go on when the next one starts.
+///
+/// SIGTERM and Ctrl-C stop it: nothing new is taken or started, and what steps have under way may end, for at most
+/// `drain` of the config (30s). A second signal ends it at once; what was under way then runs again.
 ///
 /// stepcell serve --listen 127.0.0.1:0 --data /var/lib/stepcell
 #[derive(Debug, Args)]
@@ -60,7 +64,7 @@ impl Serve {
             ));
         }
         // Signals count from here on, so that none ends the process while the store is being opened.
-        let mut stop = signals::Stop::listen()?;
+        let stop = signals::Stop::listen()?;
         let listener = TcpListener::bind(config.listen).await.map_err(|error| {
             Error::system(format!("`{}` can not be listened on", config.listen), error)
                 .or_hint("stop what listens there, or take another port with `--listen 127.0.0.1:0`")
@@ -71,11 +75,42 @@ impl Serve {
         let host = Host::lasting(&config, global).await?;
         let doubting = doubt(&host, &config);
         announce(Output::new(global.output), &format!("http://{address}"))?;
-        let served = stepcell_api::serve(listener, host.api(), async move { stop.asked().await }).await;
-        tracing::info!("stopping");
+        let (once, twice) = told(stop);
+        let drained = drained(host.engine(), config.drain, &once, &twice);
+        let served = tokio::select! {
+            served = stepcell_api::serve(listener, host.api(), drained) => served,
+            () = twice.cancelled() => {
+                tracing::warn!("stopping at once; what is under way runs again at the next start");
+                Ok(())
+            }
+        };
         doubting.abort();
         host.shutdown().await;
         served.map_err(|error| Error::system("serving ended", error))
+    }
+}
+
+/// Cancelled when the server is told to stop, and when it is told so again.
+fn told(mut stop: signals::Stop) -> (CancellationToken, CancellationToken) {
+    let told = (CancellationToken::new(), CancellationToken::new());
+    let (once, twice) = told.clone();
+    tokio::spawn(async move {
+        stop.asked().await;
+        once.cancel();
+        stop.asked().await;
+        twice.cancel();
+    });
+    told
+}
+
+/// Done when the server was told to stop and has nothing under way any more. Until then it goes on answering: who waits
+/// for a run that ends in this time gets it, and new work is refused.
+async fn drained(engine: &Engine, at_most: Duration, once: &CancellationToken, twice: &CancellationToken) {
+    once.cancelled().await;
+    tracing::info!(?at_most, "stopping when what is under way has ended");
+    tokio::select! {
+        () = engine.drain(at_most) => tracing::info!("stopping"),
+        () = twice.cancelled() => {}
     }
 }
 

@@ -1,21 +1,28 @@
-//! `submit`: one flow, run by a server.
+//! `submit`: one flow, run by a server, once or for many inputs.
 
-use std::{cell::RefCell, path::PathBuf};
+mod inputs;
+mod many;
+mod progress;
+mod summary;
+
+use std::path::PathBuf;
 
 use clap::Args;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use stepcell_core::{Json, RunId, flow::MAX_FLOW_BYTES, parse::Document, problem::Position, run::RunStatus};
+use serde::Serialize;
+use stepcell_core::Json;
 
+use self::{inputs::Inputs, many::Many};
 use crate::{
     args::{Global, InputArgs, ServerArgs},
     client::Client,
     error::Error,
-    flow_file::{self, FlowText},
+    flow_file::{self, FlowText, Given},
+    includes::{self, Includes, below},
     listing::Entry,
     live::{self, Live},
     logging,
     output::{Output, note},
+    remote::{self, Accepted},
 };
 
 /// Submits a flow to a server and prints the run's id.
@@ -23,7 +30,11 @@ use crate::{
 /// The run is on the server's disk when this ends. With `--wait` the run is followed as `run` does it, and the
 /// output and the exit status are those of the run. Ctrl-C then ends the waiting, not the run.
 ///
+/// With `--inputs` there is a run for each line of a file, some at a time. A summary follows the last one; the exit status
+/// is 1 where a run did not succeed. The first Ctrl-C stops sending, the second one the waiting.
+///
 /// stepcell submit flow.yaml --input 'id: A-17' --idempotency-key order-A-17 --wait
+/// stepcell submit flow.yaml --inputs orders.jsonl --concurrency 32
 #[derive(Debug, Args)]
 pub struct Submit {
     /// The flow, a YAML or JSON file.
@@ -31,6 +42,17 @@ pub struct Submit {
     pub flow: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
+    /// A file with a run's input on each line, as JSON; `-` is stdin.
+    ///
+    /// All lines are checked before the first run starts.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["input", "input_file", "wait", "verbose"])]
+    pub inputs: Option<PathBuf>,
+    /// Runs of `--inputs` that go on at a time.
+    #[arg(
+        long, value_name = "COUNT", requires = "inputs", default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..=many::CONCURRENCY_MAX)
+    )]
+    pub concurrency: u16,
     #[command(flatten)]
     pub server: ServerArgs,
     /// Waits for the run's end and prints its output.
@@ -39,7 +61,10 @@ pub struct Submit {
     /// Also shows what steps print, while waiting.
     #[arg(short, long, requires = "wait")]
     pub verbose: bool,
-    /// A name for this submission, kept with the run.
+    /// A name for this submission; the same name again is the same run.
+    ///
+    /// With another flow or input it is refused. Of `--inputs` each line has this name with its number, so that the same
+    /// call again goes on where an earlier one ended.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
 }
@@ -52,28 +77,22 @@ struct Submission<'a> {
     idempotency_key: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Accepted {
-    run_id: RunId,
-    status: RunStatus,
-}
-
-/// A finished run, as far as it decides what is printed.
-#[derive(Deserialize)]
-struct Finished {
-    status: RunStatus,
-    output: Option<Box<RawValue>>,
-}
-
 impl Submit {
     pub async fn run(self, global: &Global) -> Result<(), Error> {
-        let terminal = live::terminal().filter(|_| self.wait);
+        let terminal = live::terminal().filter(|_| self.wait || self.inputs.is_some());
         logging::start(global, "error", terminal.clone())?;
         let output = Output::new(global.output);
         let client = Client::new(&self.server, Some(&self.flow))?;
         let flow = FlowText::read(&self.flow)?;
         // Read here as well: what the server finds wrong is then shown at its place in this file.
-        let parsed = flow.parse()?;
+        let (parsed, includes) = includes::resolve_for(&flow, flow.parse()?, &client).await?;
+        if let Some(path) = &self.inputs {
+            let inputs = Inputs::read(path, parsed.flow.input.as_ref())?;
+            let many = Many::new(client, &parsed.flow, self.idempotency_key)?;
+            let name = inputs.name.clone();
+            let summary = many.submit(inputs, self.concurrency.into(), terminal).await?;
+            return summary.print(output).map_err(|error| located(error, &flow, &includes, &name));
+        }
         let input = flow_file::input(&self.input)?;
         let body = Submission {
             flow: &parsed.flow.source,
@@ -83,89 +102,33 @@ impl Submit {
         let accepted: Accepted = client
             .post(&["runs"], &body)
             .await
-            .map_err(|error| located(error, &flow, &flow_file::name(&self.input)))?;
+            .map_err(|error| located(error, &flow, &includes, &Given::input(&self.input).name()))?;
         if !self.wait {
-            return if output.is_json() {
-                output.json(&accepted)
-            } else {
-                output.text(&format!("{}\n", accepted.run_id))
-            };
+            return accepted.print(output);
         }
         let kinds = parsed.flow.steps.values().map(|step| (step.id.clone(), step.kind.clone())).collect();
         note(&format!("run {} on {}", accepted.run_id, client.url()));
         let live = Live::new(&parsed.flow.name, kinds, self.verbose, terminal);
-        follow(&client, accepted.run_id, live).await?;
-        print(output, &client, accepted.run_id).await
+        remote::follow(&client, accepted.run_id, live).await?;
+        remote::print(output, &client, accepted.run_id).await
     }
-}
-
-/// Shows the run until it has ended.
-async fn follow(client: &Client, run: RunId, live: Live) -> Result<(), Error> {
-    // Events and the clock take turns on this one task, each for less than an await.
-    let live = RefCell::new(live);
-    let events = client.follow(run, 0, |event| {
-        live.borrow_mut().event(&event);
-        Ok(())
-    });
-    let ticks = async {
-        let mut clock = tokio::time::interval(live::TICK);
-        loop {
-            clock.tick().await;
-            live.borrow().tick();
-        }
-    };
-    tokio::select! {
-        ended = events => ended?,
-        () = ticks => {}
-    }
-    live.into_inner().finish();
-    Ok(())
-}
-
-/// The output of a run that succeeded, or as JSON the whole run either way, as the server tells it.
-async fn print(output: Output, client: &Client, run: RunId) -> Result<(), Error> {
-    let view: Box<RawValue> = client.get(&["runs", &run.to_string()], &[]).await?;
-    let Finished { status, output: value } = client.read(view.get())?;
-    let succeeded = status == RunStatus::Succeeded;
-    if output.is_json() {
-        output.json(&view)?;
-    } else if succeeded {
-        output.json(&value)?;
-    }
-    if succeeded { Ok(()) } else { Err(Error::RunFailed) }
 }
 
 /// Gives the server's list of problems the names and places of the user's own files.
-fn located(error: Error, flow: &FlowText, input: &str) -> Error {
+pub(super) fn located(error: Error, flow: &FlowText, includes: &Includes, input: &str) -> Error {
     let Error::Problems(mut listing) = error else { return error };
-    let in_input = |entry: &Entry| entry.code == "input_invalid";
-    listing.file = if listing.errors.iter().all(in_input) { input } else { &flow.name }.to_owned();
-    let places = Document::read(&flow.text, flow.format, MAX_FLOW_BYTES).ok();
-    for entry in &mut listing.errors {
-        let path = below(&entry.path, "flow").map(str::to_owned);
-        let at = path.as_ref().zip(places.as_ref()).map(|(path, places)| place(places, path, &entry.code));
-        let Position { line, column } = at.unwrap_or_default();
-        (entry.line, entry.column) = (line, column);
-        entry.path = path.unwrap_or_else(|| std::mem::take(&mut entry.path));
+    if listing.file.is_empty() {
+        let in_input = |entry: &Entry| below(&entry.path, "input").is_some();
+        listing.file = if listing.errors.iter().all(in_input) { input } else { &flow.name }.to_owned();
     }
+    // What the server read was not the user's text.
+    listing.errors.iter_mut().for_each(|entry| (entry.line, entry.column) = (0, 0));
+    let in_flow = listing.errors.iter_mut().filter_map(|entry| {
+        entry.path = below(&entry.path, "flow")?.to_owned();
+        Some(entry)
+    });
+    includes.place(flow, in_flow);
     Error::Problems(listing)
-}
-
-/// A key that should not be there is shown itself, everything else where its value stands.
-fn place(places: &Document, path: &str, code: &str) -> Position {
-    match path.rsplit_once('.').unwrap_or(("", path)) {
-        (parent, key) if code == "unknown_key" => places.locate_key(parent, key),
-        _ => places.locate(path),
-    }
-}
-
-/// What follows `parent` in a path; `None` where the path is not below it.
-fn below<'a>(path: &'a str, parent: &str) -> Option<&'a str> {
-    let rest = path.strip_prefix(parent)?;
-    match rest.strip_prefix('.') {
-        Some(rest) => Some(rest),
-        None => (rest.is_empty() || rest.starts_with('[')).then_some(rest),
-    }
 }
 
 #[cfg(test)]
@@ -181,9 +144,12 @@ mod tests {
     #[track_caller]
     fn check(path: &str, code: &str, expected: &str) {
         let (path, code, message) = (path.to_owned(), code.to_owned(), "no".to_owned());
-        let entry = Entry { path, line: 1, column: 99, code, message, hint: None };
+        let entry = Entry { path, line: 1, column: 99, code, message, hint: None, file: None };
         let listing = Listing { errors: vec![entry], ..Listing::default() };
-        assert_eq!(located(Error::Problems(listing), &flow(), "--input").to_string(), expected);
+        assert_eq!(
+            located(Error::Problems(listing), &flow(), &Includes::default(), "--input").to_string(),
+            expected
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
     explain::{self, Explanation},
     flow_file::FlowText,
     host::PluginSet,
+    includes,
     listing::Listing,
     logging,
     output::Output,
@@ -42,11 +43,16 @@ impl Validate {
         let parsed = flow.parse()?;
         let plugins = PluginSet::load(&config, global).await?;
         plugins.settled().await;
-        let plan = Plan::build(parsed, &plugins.catalog());
-        let plan = plan.map_err(|problems| Error::Problems(Listing::new(flow.name.clone(), problems)))?;
+        let catalog = plugins.catalog();
+        let (parsed, includes) = includes::resolve(&flow, parsed, &catalog)?;
+        let plan = Plan::build(parsed, &catalog);
+        let plan = plan.map_err(|problems| Error::Problems(includes.listing(&flow, problems)))?;
         let explanation = Explanation::new(&plan, &plugins, &config);
         let granted = explain::warnings(&plan, &explanation, &flow.parse()?);
-        let listing = Listing::new(flow.name, Vec::new()).with_warnings(plan.warnings).with_warnings(granted);
+        let mut listing = Listing::new(flow.name.clone(), Vec::new()).with_warnings(plan.warnings);
+        includes.mend(&flow, &mut listing);
+        // These have their places already: they are of the flow's own steps.
+        let listing = listing.with_warnings(granted);
         if output.is_json() {
             return output.json(&listing.to_json());
         }

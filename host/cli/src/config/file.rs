@@ -4,13 +4,15 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde_json::{Map, Value};
-use stepcell_core::{Budget, Limits};
+use stepcell_core::{Budget, Limits, parse::units};
 
 use super::{
     StoreKind,
+    capacity::{self, Concurrency, Retention},
     databases::{self, DatabaseEntry},
     document,
     email::{self, EmailEntry},
@@ -32,6 +34,10 @@ pub(super) struct File {
     pub(super) plugins: Option<Vec<PathBuf>>,
     pub(super) limits: Limits,
     pub(super) budget: Budget,
+    pub(super) concurrency: Concurrency,
+    pub(super) retention: Retention,
+    pub(super) events_kept: Option<Duration>,
+    pub(super) drain: Option<Duration>,
     pub(super) databases: BTreeMap<String, DatabaseEntry>,
     pub(super) secrets: BTreeMap<String, SecretEntry>,
     pub(super) email: Option<EmailEntry>,
@@ -46,6 +52,10 @@ const KEYS: &[&str] = &[
     "plugins",
     "limits",
     "budget",
+    "concurrency",
+    "retention",
+    "events",
+    "drain",
     "databases",
     "secrets",
     "email",
@@ -87,8 +97,25 @@ fn fields(reader: &mut Reader, keys: &Map<String, Value>, folder: &Path) -> File
     if let Some(value) = keys.get("grants") {
         file.grants = grants::read(reader, "grants", value, folder);
     }
+    capacity(reader, keys, &mut file);
     services(reader, keys, folder, &mut file);
     file
+}
+
+/// How much goes on at a time, and for how long what is over is kept.
+fn capacity(reader: &mut Reader, keys: &Map<String, Value>, file: &mut File) {
+    if let Some(value) = keys.get("concurrency") {
+        file.concurrency = capacity::concurrency(reader, "concurrency", value);
+    }
+    if let Some(value) = keys.get("retention") {
+        file.retention = capacity::retention(reader, "retention", value);
+    }
+    if let Some(value) = keys.get("events") {
+        file.events_kept = capacity::events_kept(reader, "events", value);
+    }
+    if let Some(value) = keys.get("drain") {
+        file.drain = reader.parsed("drain", value, "a time", units::duration);
+    }
 }
 
 /// What steps reach through their capabilities.

@@ -50,6 +50,8 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!(config.data, PathBuf::from("stepcell-data"));
     assert_eq!(config.store, StoreKind::Sled);
     assert_eq!(config.limits, Limits::default());
+    assert_eq!((&config.concurrency, config.retention), (&Concurrency::default(), Retention::default()));
+    assert_eq!((config.events_kept, config.drain), (None, DEFAULT_DRAIN));
     assert_eq!(config.grants.iter().count(), 0);
 }
 
@@ -176,6 +178,10 @@ store: sled
 plugins: [./plugins]
 limits: { fuel: 10G, memory: 128MiB, time: 60s, output: 16MiB }
 budget: { fuel: 100G, requests: 1K, bytes: 1GiB, rows: 1M, tokens: 200K }
+concurrency: { runs: 5K, queue: 0, flows: { order-intake: 10 }, steps: { llm_call: 4 } }
+retention: { age: 30d, runs: 1M }
+events: { keep: 2h }
+drain: 10s
 databases:
   main: { url: "sqlite:main.db" }
   shop: { url: "${SHOP_URL}", role: flows_ro, connections: 4, time: 5s, ca: [shop.pem] }
@@ -202,6 +208,19 @@ fn the_config_of_the_design_is_read() {
     let folder = place.folder.path();
     let config = place.config();
     assert_eq!(config.budget.tokens, Some(200_000));
+    let concurrency = Concurrency {
+        runs: Some(5_000),
+        queue: Some(0),
+        flows: BTreeMap::from([("order-intake".to_owned(), 10)]),
+        steps: BTreeMap::from([("llm_call".to_owned(), 4)]),
+    };
+    assert_eq!(config.concurrency, concurrency);
+    let month = Duration::from_secs(30 * 86_400);
+    assert_eq!(config.retention, Retention { age: Some(month), runs: Some(1_000_000) });
+    assert_eq!(
+        (config.events_kept, config.drain),
+        (Some(Duration::from_secs(7_200)), Duration::from_secs(10))
+    );
     let shop = &config.databases["shop"];
     assert_eq!(shop.url.as_str(), "postgres://flows:pa55w0rd@db.example/shop");
     assert_eq!((shop.role.as_deref(), shop.connections), (Some("flows_ro"), Some(4)));
@@ -257,6 +276,15 @@ fn services_are_checked_all_at_once() {
 }
 
 #[test]
+fn amounts_at_a_time_are_checked_all_at_once() {
+    let place = Place::new(
+        "concurrency: { runs: 0, queue: -1, flows: { a: 0, b: 2 }, steps: [llm_call], step: 1 }\n\
+         retention: { age: 30, runs: many }\nevents: { keep: 31d }\ndrain: { time: 30s }\n",
+    );
+    insta::assert_snapshot!(place.problems());
+}
+
+#[test]
 fn the_values_of_secrets_are_fetched_for_a_run() {
     let place = Place::new(
         "secrets:\n  a: { env: A, hosts: [] }\n  b: { file: b.key, hosts: [\"https://x.org\"] }\n  c: { value: c, hosts: [] }\n",
@@ -301,6 +329,12 @@ fn the_example_is_read_with_and_without_its_comments() {
     assert_eq!((config.databases.len(), config.secrets.len(), config.grants.iter().count()), (2, 4, 6));
     assert!(config.email.is_some() && config.budget.rows == Some(1_000_000));
     assert_eq!(config.network.connections, Some(512));
+    let default = stepcell_engine::Admission::default();
+    let Concurrency { runs, queue, flows, steps } = config.concurrency;
+    assert_eq!((runs, queue), (Some(default.active), Some(default.queue)), "as are those of runs at a time");
+    assert_eq!((flows.len(), steps.len(), config.retention.runs), (1, 1, Some(1_000_000)));
+    assert_eq!(config.events_kept, Some(stepcell_engine::DEFAULT_EVENTS_KEPT));
+    assert_eq!(config.drain, DEFAULT_DRAIN);
 }
 
 /// Whether a comment is a key with its value, and no sentence.

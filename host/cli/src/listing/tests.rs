@@ -8,6 +8,7 @@ fn entry(line: u32, message: &str, hint: Option<&str>) -> Entry {
         code: "unknown_type".to_owned(),
         message: message.to_owned(),
         hint: hint.map(str::to_owned),
+        file: None,
     }
 }
 

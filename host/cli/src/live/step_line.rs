@@ -11,7 +11,7 @@ use stepcell_core::{
     run::{RunStatus, StepState, StepStatus},
 };
 
-use crate::text;
+use crate::{text, waiting::Waiting};
 
 /// Steps with their types, each padded to the width of the widest.
 #[derive(Debug)]
@@ -110,8 +110,7 @@ fn first_line(message: &str) -> Option<String> {
 fn waiting_for(wait: &Wait) -> String {
     match wait {
         Wait::Timer { until } => format!("until {}", clock(*until)),
-        Wait::Signal { name, .. } => format!("for `{}`", text::line(name)),
-        Wait::Items { count, .. } => format!("for {count} items"),
+        Wait::Signal { .. } | Wait::Items { .. } => Waiting::from(wait).summary(),
     }
 }
 

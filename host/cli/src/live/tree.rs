@@ -1,7 +1,7 @@
 //! The picture of a run at a terminal: the flow, and under it a line for each step.
 
 use indexmap::IndexMap;
-use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use stepcell_core::{
     StepId,
     run::{StepState, StepStatus},
@@ -54,6 +54,18 @@ impl Tree {
     pub(super) fn above(&self, line: &str) {
         // A terminal that is gone takes the tree with it; the run goes on.
         let _ = self.terminal.println(line);
+    }
+
+    /// Takes the tree off the terminal. What changes meanwhile is drawn later.
+    pub(super) fn hide(&self) {
+        // A terminal that is gone has nothing to clear.
+        let _ = self.terminal.clear();
+        self.terminal.set_draw_target(ProgressDrawTarget::hidden());
+    }
+
+    pub(super) fn unhide(&self) {
+        self.terminal.set_draw_target(ProgressDrawTarget::stderr());
+        self.tick();
     }
 
     pub(super) fn tick(&self) {

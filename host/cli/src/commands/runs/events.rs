@@ -83,9 +83,5 @@ fn data(event: &Event) -> String {
     if data.as_object().is_some_and(serde_json::Map::is_empty) {
         return String::new();
     }
-    let text = data.to_string();
-    match text.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
+    text::shortened(&data.to_string(), SHOWN_MAX)
 }
