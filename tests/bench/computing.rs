@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use stepcell_core::Json;
 use stepcell_tests::Host;
@@ -35,6 +35,8 @@ const ITEMS: usize = 400;
 struct Language {
     name: &'static str,
     step: fn() -> Value,
+    /// Where the number stands in a step's output.
+    number: &'static str,
     /// What a run may take, in seconds.
     most: f64,
     /// Not for Rust: its process is this program.
@@ -45,6 +47,7 @@ const LANGUAGES: [Language; 3] = [
     Language {
         name: "Rust",
         step: || json!({ "type": "fibo", "config": { "n": LIGHT } }),
+        number: "",
         most: 0.02,
         program: None,
     },
@@ -54,6 +57,7 @@ const LANGUAGES: [Language; 3] = [
             let code = "const fibo = n => n < 2 ? n : fibo(n - 1) + fibo(n - 2); return fibo(10);";
             json!({ "type": "inline_code", "config": { "language": "javascript", "code": code } })
         },
+        number: "/result",
         most: 0.1,
         program: Some(Program::NODE),
     },
@@ -64,6 +68,7 @@ const LANGUAGES: [Language; 3] = [
                 "def fibo(n):\n    return n if n < 2 else fibo(n - 1) + fibo(n - 2)\nresult = fibo(10)";
             json!({ "type": "inline_code", "config": { "language": "python", "code": code } })
         },
+        number: "/result",
         most: 0.3,
         program: Some(Program::PYTHON),
     },
@@ -83,7 +88,7 @@ pub(crate) async fn measure(effort: Effort) -> Result<Vec<Figure>> {
 impl Language {
     async fn measure(&self, host: &Host, effort: Effort) -> Result<Vec<Figure>> {
         let call = call(host, &row(STEPS, &(self.step)()));
-        check(&call, &format!("/steps/s{}/output", STEPS - 1), fibo(LIGHT)).await?;
+        check(&call, &format!("/steps/s{}/output{}", STEPS - 1, self.number), fibo(LIGHT)).await?;
         let mut warm = self.program.as_ref().map(Warm::start).transpose()?;
         let (mut runs, mut lines, mut processes) = (Vec::new(), Vec::new(), Vec::new());
         let before = syncs(host).await?;
@@ -150,7 +155,9 @@ async fn fan_out(host: &Host, effort: Effort) -> Result<Figure> {
         body: flows::submission(&flow, &json!({ "items": (0..ITEMS).collect::<Vec<_>>() })),
         ..call(host, &flow)
     };
-    check(&call, "/steps/m/output/count", ITEMS as u64).await?;
+    if let Err(error) = check(&call, "/steps/m/output/count", ITEMS as u64).await {
+        return Ok(Figure::not_there(what, Unit::Seconds, format!("not there yet: {error}")));
+    }
     let bed = Bed::start().await?;
     let work = bed.work("transform", &json!({ "output": 7 }), &Json::from(json!({})))?;
     let (mut runs, mut bare) = (Vec::new(), Vec::new());
@@ -195,6 +202,9 @@ async fn check(call: &Call, pointer: &str, expected: u64) -> Result<()> {
     let body =
         alone(async move { Client::connect(&call.url).await?.post(&call.path, call.body).await }).await?;
     let run = parsed(&body)?;
+    if let Some(error) = run.pointer("/error/message").and_then(Value::as_str) {
+        bail!("{error}");
+    }
     let computed = run.pointer(pointer).with_context(|| format!("no {pointer} in {run}"))?;
     ensure!(*computed == expected, "{computed} was computed, and not {expected}");
     Ok(())

@@ -38,7 +38,7 @@ mod storage;
 
 use std::{env, process::ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use effort::Effort;
 use figure::Figure;
@@ -79,7 +79,11 @@ fn run(arguments: &[String]) -> Result<()> {
     // In a task, as the calls of the API are: the thread that blocks on a runtime is none of its own.
     let named: Vec<String> = named.into_iter().map(str::to_owned).collect();
     let report = runtime.block_on(async move { tokio::spawn(measure(named, effort)).await })??;
-    report.write()
+    report.write()?;
+    match report.failed().as_slice() {
+        [] => Ok(()),
+        failed => bail!("could not be measured: {}", failed.join(", ")),
+    }
 }
 
 async fn measure(named: Vec<String>, effort: Effort) -> Result<Report> {
@@ -87,8 +91,11 @@ async fn measure(named: Vec<String>, effort: Effort) -> Result<Report> {
     for name in GROUPS.into_iter().filter(|name| named.iter().any(|named| named == name)) {
         println!("==> measuring {name}");
         let load = machine::load()?;
-        let figures = group(name, effort).await.with_context(|| format!("measuring {name}"))?;
-        let group = Group { name, load: [load, machine::load()?], figures };
+        let (figures, failed) = match group(name, effort).await {
+            Ok(figures) => (figures, None),
+            Err(error) => (Vec::new(), Some(format!("{error:#}"))),
+        };
+        let group = Group { name, load: [load, machine::load()?], figures, failed };
         println!("{}", group.table());
         groups.push(group);
     }

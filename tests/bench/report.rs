@@ -20,6 +20,8 @@ pub(crate) struct Group {
     /// The machine's at the start and at the end. What is over our own threads is other people's work.
     pub(crate) load: [f64; 2],
     pub(crate) figures: Vec<Figure>,
+    /// Why it could not be measured; the other groups are, all the same.
+    pub(crate) failed: Option<String>,
 }
 
 impl Report {
@@ -38,11 +40,20 @@ impl Report {
         }
         Ok(())
     }
+
+    /// The names of the groups that could not be measured.
+    pub(crate) fn failed(&self) -> Vec<&'static str> {
+        self.groups.iter().filter(|group| group.failed.is_some()).map(|group| group.name).collect()
+    }
 }
 
 impl Group {
     pub(crate) fn table(&self) -> String {
         let [before, after] = self.load;
-        format!("{}, load {before} to {after}\n\n{}", self.name, table::render(&self.figures))
+        let figures = match &self.failed {
+            Some(error) => format!("error: {error}\n"),
+            None => table::render(&self.figures),
+        };
+        format!("{}, load {before} to {after}\n\n{figures}", self.name)
     }
 }

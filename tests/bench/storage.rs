@@ -110,13 +110,13 @@ struct Looks {
 impl Looks {
     async fn of(host: &Host) -> Result<Self> {
         let mut ids = Vec::new();
-        let mut page = "/runs?limit=1000".to_owned();
+        let mut page = "/runs?limit=100".to_owned();
         loop {
             let (_, found) = host.get(&page).await;
             let runs = found.get("runs").and_then(Value::as_array).context("a page has runs")?;
             ids.extend(runs.iter().filter_map(|run| Some(run.get("run_id")?.as_str()?.to_owned())));
             let Some(next) = found.get("next").and_then(Value::as_str) else { break };
-            page = format!("/runs?limit=1000&cursor={next}");
+            page = format!("/runs?limit=100&cursor={next}");
         }
         let every = (ids.len() / SAMPLES).max(1);
         let sampled = || ids.iter().step_by(every).take(SAMPLES);
