@@ -140,11 +140,12 @@ impl Engine {
             woken: AtomicU64::new(0),
             attempts: AtomicU64::new(0),
         });
+        // Before anything is submitted, so that nobody gets in before those that wait.
+        inner.recover_queue().await?;
         let engine = inner.clone();
         inner.spawn(async move {
             // A run that is taken up wants the components that it pinned.
             engine.runner.settled().await;
-            engine.recover_queue().await;
             load::recover(&engine).await;
             engine.open_queue();
             engine.recovered.store(true, Ordering::Release);

@@ -102,6 +102,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoSuchRun(_) => Some("`GET /api/v1/runs` lists the runs".to_owned()),
+            Self::AlreadyResumed { .. } => Some("another step may wait by now: name it as `step`".to_owned()),
             Self::AmbiguousStep { .. } => Some("name one of them as `step`".to_owned()),
             Self::NotWaiting { run, .. } => {
                 Some(format!("`GET /api/v1/runs/{run}` shows which steps wait, and for what"))

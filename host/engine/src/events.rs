@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -147,6 +147,8 @@ async fn deliver(engine: &Arc<Inner>, event: KeptEvent) -> Result<Delivered, Err
         woken,
         kept_until: (event.until > event.at).then_some(event.until),
     };
+    engine.events_taken.fetch_add(1, Ordering::Relaxed);
+    engine.woken.fetch_add(woken, Ordering::Relaxed);
     engine.events.answers.lock().put(delivered.clone());
     Ok(delivered)
 }

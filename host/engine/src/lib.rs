@@ -40,3 +40,6 @@ pub use runner::{
 };
 pub use view::{ItemView, ItemsPage, RunView};
 pub use waiting::{MAX_PAYLOAD_BYTES, Resume};
+
+#[cfg(test)]
+mod tests;

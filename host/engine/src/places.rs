@@ -31,7 +31,7 @@ pub(crate) struct Places {
     queued: HashMap<RunId, Arc<str>>,
     /// The oldest startable run of each flow that has room and such a run.
     heads: BTreeSet<(RunId, Arc<str>)>,
-    /// Nothing starts out of the queue until everybody is in it.
+    /// Nothing starts out of the queue until those that were driven before have their places again.
     held: bool,
     pace: Pace,
 }
@@ -88,7 +88,7 @@ impl Places {
         }
     }
 
-    /// The queue is complete: its runs may start.
+    /// Queued runs may start.
     pub(crate) fn open(&mut self) {
         self.held = false;
     }
@@ -103,7 +103,7 @@ impl Places {
         let configured = self.configured.get(flow).copied();
         let name = self.name(flow);
         let free = self.most_active.saturating_sub(self.active);
-        let overtaken = self.held || !self.heads.is_empty();
+        let overtaken = !self.heads.is_empty();
         let entry = self.flows.entry(name.clone()).or_default();
         entry.own = own;
         let starting = match limit(own, configured).saturating_sub(entry.active).min(free).min(runs.len()) {

@@ -1,6 +1,9 @@
 //! Finished runs that nobody wants any more go by themselves.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use stepcell_core::RunId;
@@ -32,7 +35,7 @@ pub(crate) async fn keep_to(engine: &Arc<Inner>) {
 }
 
 /// One round after the other until nothing is past its time; gives how many runs went.
-async fn all_rounds(engine: &Inner) -> Result<u64, Error> {
+pub(crate) async fn all_rounds(engine: &Inner) -> Result<u64, Error> {
     let mut removed = 0;
     loop {
         let due = due(engine).await?;
@@ -42,7 +45,10 @@ async fn all_rounds(engine: &Inner) -> Result<u64, Error> {
         match engine.store.remove_runs(due).await? {
             // What can not be removed now is tried again later, rather than at once and for ever.
             0 => return Ok(removed),
-            gone => removed += gone,
+            gone => {
+                removed += gone;
+                engine.expired.fetch_add(gone, Ordering::Relaxed);
+            }
         }
     }
 }

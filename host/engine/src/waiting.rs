@@ -14,7 +14,7 @@ use stepcell_core::{
 };
 use tokio::sync::oneshot;
 
-use crate::{Error, driver::Command, engine::Inner, load, view::RunView};
+use crate::{Error, driver::Command, engine::Inner, events::APPROVAL, load, view::RunView};
 
 /// The largest payload of a resume. It stands in the run's log, and in the context of the step.
 pub const MAX_PAYLOAD_BYTES: usize = 256 << 10;
@@ -69,17 +69,22 @@ pub(crate) async fn resume(engine: &Arc<Inner>, run: RunId, resume: Resume) -> R
     }
 }
 
-/// The step that a resume is for.
+/// The step that a resume is for. Where none is named it is the one that waits for a person's word, unless somebody gave
+/// theirs to another step before: whoever sends the same answer twice means that one.
 pub(crate) fn target(run: RunId, state: &RunState, step: Option<&str>) -> Result<StepId, Error> {
     let not_waiting = || Error::NotWaiting { run, step: step.map(str::to_owned) };
     if let Some(step) = step {
         let found = state.steps.get_key_value(step).filter(|(_, seen)| waits_for_signal(seen));
         return found.map(|(id, _)| id.clone()).ok_or_else(not_waiting);
     }
-    let waiting: Vec<_> = state.steps.iter().filter(|(_, seen)| waits_for_signal(seen)).collect();
+    let answered = state.steps.iter().find(|(_, seen)| seen.signal.as_ref().is_some_and(is_a_persons));
+    let waiting: Vec<_> = state.steps.iter().filter(|(_, seen)| waits_for_approval(seen)).collect();
     match waiting.as_slice() {
         [] => Err(not_waiting()),
-        [(id, _)] => Ok((*id).clone()),
+        [(id, _)] => match answered.and_then(|(step, seen)| Some((step, seen.signal.clone()?))) {
+            Some((step, first)) => Err(Error::AlreadyResumed { run, step: step.clone(), first }),
+            None => Ok((*id).clone()),
+        },
         several => {
             let steps = several.iter().map(|(id, _)| (*id).clone()).collect();
             Err(Error::AmbiguousStep { run, steps })
@@ -116,6 +121,15 @@ impl<'a> Signal<'a> {
 
 fn waits_for_signal(seen: &StepState) -> bool {
     seen.status == StepStatus::Waiting && matches!(seen.wait, Some(Wait::Signal { .. }))
+}
+
+fn waits_for_approval(seen: &StepState) -> bool {
+    let approval = matches!(&seen.wait, Some(Wait::Signal { name, .. }) if name == APPROVAL);
+    waits_for_signal(seen) && approval
+}
+
+fn is_a_persons(signal: &Json) -> bool {
+    is_signal(signal) && signal.value().get("event").is_none()
 }
 
 fn check_sizes(resume: &Resume) -> Result<(), Error> {

@@ -80,10 +80,6 @@ impl Runs {
         receiver
     }
 
-    pub(super) fn is_active(&self, run: RunId) -> bool {
-        self.active.contains_key(&run)
-    }
-
     fn deactivate(&mut self, run: RunId) {
         if let Some(active) = self.active.remove(&run) {
             self.places.leave(&active.flow);
@@ -333,5 +329,15 @@ impl Inner {
     /// Nobody need wait for an end that does not come in this process.
     pub(super) fn forget_all_waiters(&self) {
         self.waiters.lock().clear();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn drives(&self, run: RunId) -> bool {
+        self.runs.lock().active.contains_key(&run)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_waited_for(&self, run: RunId) -> bool {
+        self.waiters.lock().contains_key(&run)
     }
 }

@@ -23,28 +23,18 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 impl Inner {
     /// Reads the queue that an earlier process left behind.
-    pub(super) async fn recover_queue(self: &Arc<Self>) {
+    pub(super) async fn recover_queue(&self) -> Result<(), Error> {
         let mut after = None;
         loop {
-            let page = match self.store.queued(after, RUNS_PER_READ).await {
-                Ok(page) => page,
-                Err(error) => {
-                    tracing::error!(%error, "queued runs could not be read, trying again");
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
-            };
+            let page = self.store.queued(after, RUNS_PER_READ).await?;
             let mut runs = self.runs.lock();
             for (run, summary) in &page {
-                // What was submitted meanwhile has found its way by itself.
-                if !runs.is_active(*run) && !runs.places.is_queued(*run) {
-                    runs.places.requeue(*run, &summary.flow);
-                }
+                runs.places.requeue(*run, &summary.flow);
             }
             drop(runs);
             match page.last() {
                 Some((last, _)) if page.len() == RUNS_PER_READ => after = Some(*last),
-                _ => return,
+                _ => return Ok(()),
             }
         }
     }

@@ -143,7 +143,7 @@ fn a_woken_run_takes_a_place_that_is_not_there() {
 }
 
 #[test]
-fn nothing_starts_before_the_queue_is_read() {
+fn nothing_leaves_the_queue_before_it_is_open() {
     let mut places = Places::new(&Admission { active: 9, ..Admission::default() });
     places.requeue(run(1), "f");
     assert_eq!(places.enter("g", Own::Unlimited, &[run(2)]), Ok(0));
@@ -151,6 +151,13 @@ fn nothing_starts_before_the_queue_is_read() {
     assert_eq!(next(&mut places), None);
     places.open();
     assert_eq!((next(&mut places), next(&mut places)), (Some(1), Some(2)));
+}
+
+#[test]
+fn an_empty_queue_holds_up_nobody_at_the_start() {
+    let mut places = Places::new(&Admission { active: 1, ..Admission::default() });
+    assert_eq!(places.enter("g", Own::Unlimited, &[run(1)]), Ok(1));
+    assert_eq!(places.enter("g", Own::Unlimited, &[run(2)]), Ok(0));
 }
 
 #[test]
@@ -249,12 +256,13 @@ proptest! {
             prop_assert!(waiting.len() <= 5);
         }
         // Everybody who waits gets a turn.
-        while let Some(flow) = active.pop() {
-            places.leave(NAMES[flow]);
+        loop {
             while let Some((id, flow)) = places.next() {
                 waiting.retain(|(waiting, _)| *waiting != id);
                 active.push(NAMES.iter().position(|name| **name == *flow).unwrap());
             }
+            let Some(flow) = active.pop() else { break };
+            places.leave(NAMES[flow]);
         }
         prop_assert!(waiting.is_empty(), "{waiting:?}");
         prop_assert!(places.flows.is_empty() && places.heads.is_empty() && places.queued.is_empty());

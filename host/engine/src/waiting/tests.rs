@@ -51,6 +51,19 @@ fn the_only_step_that_waits_need_not_be_named() {
 }
 
 #[test]
+fn an_answer_sent_twice_is_not_one_to_the_next_question() {
+    let mut state = waiting(&["a", "b"]);
+    let answered = state.steps.get_mut("a").unwrap();
+    answered.status = StepStatus::Succeeded;
+    answered.signal = Some(json!({"kind": "signal", "payload": 1}).into());
+    let error = target(run(), &state, None).unwrap_err();
+    assert!(matches!(&error, Error::AlreadyResumed { step, .. } if step.as_str() == "a"), "{error}");
+    assert_eq!(target(run(), &state, Some("b")).unwrap(), id("b"));
+    state.steps.get_mut("a").unwrap().signal = Some(json!({"kind": "signal", "event": "e"}).into());
+    assert_eq!(target(run(), &state, None).unwrap(), id("b"));
+}
+
+#[test]
 fn several_steps_are_listed() {
     let error = target(run(), &waiting(&["a", "b"]), None).unwrap_err();
     assert_eq!(error.code(), "ambiguous_step");
