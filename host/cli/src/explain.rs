@@ -2,6 +2,7 @@
 
 mod capability;
 mod doubts;
+mod places;
 mod render;
 mod share;
 mod warnings;
@@ -10,15 +11,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use stepcell_core::{
-    Catalog, Digest, Flow, Limits,
-    catalog::Provider,
-    flow::LimitsPatch,
-    grant::Grant,
-    parse::units,
-    plan::{Plan, PlannedStep},
+    Catalog, Digest, Limits, catalog::Provider, flow::LimitsPatch, grant::Grant, parse::units, plan::Plan,
 };
 use stepcell_sandbox::GrantSource;
 
+use self::places::{Place, places};
 pub(crate) use self::{
     capability::Capability,
     doubts::{doubts, note_doubts},
@@ -28,7 +25,7 @@ pub(crate) use self::{
 };
 use crate::{config::Config, host::PluginSet};
 
-/// A flow's steps, in the order of the file.
+/// A flow's steps, those that fan-outs run among them, in the order of the file.
 #[derive(Debug, Serialize)]
 pub(crate) struct Explanation {
     pub(crate) flow: String,
@@ -38,6 +35,7 @@ pub(crate) struct Explanation {
 /// One step, with each plugin that may serve it: more than one where a template decides.
 #[derive(Debug, Serialize)]
 pub(crate) struct StepShare {
+    /// Within the body of a fan-out `m` it is `m[]`, or `m[].id`.
     pub(crate) id: String,
     #[serde(rename = "type")]
     pub(crate) kind: String,
@@ -88,7 +86,7 @@ impl Explanation {
     }
 
     fn with(plan: &Plan, around: &Around<'_>) -> Self {
-        let steps = plan.steps.iter().map(|planned| around.step(planned, &plan.flow)).collect();
+        let steps = places(plan).iter().map(|place| around.step(place)).collect();
         Self { flow: plan.flow.name.clone(), steps }
     }
 }
@@ -105,46 +103,48 @@ struct Around<'a> {
 type Granted = (Arc<Grant>, GrantSource);
 
 impl Around<'_> {
-    fn step(&self, planned: &PlannedStep, flow: &Flow) -> StepShare {
-        let step = &planned.step;
+    fn step(&self, place: &Place<'_>) -> StepShare {
+        let step = &place.planned.step;
         let kind = self.catalog.types.get(&step.kind);
         let providers = kind.map(|kind| kind.candidates(&step.config)).unwrap_or_default();
         StepShare {
-            id: step.id.to_string(),
+            id: place.id.clone(),
             kind: step.kind.clone(),
-            plugins: providers.iter().map(|provider| self.plugin(provider, planned, flow)).collect(),
+            plugins: providers.iter().map(|provider| self.plugin(provider, place)).collect(),
             timeout: step.timeout.map(units::write_duration),
         }
     }
 
-    fn plugin(&self, provider: &Provider, planned: &PlannedStep, flow: &Flow) -> PluginShare {
-        let step = &planned.step;
+    fn plugin(&self, provider: &Provider, place: &Place<'_>) -> PluginShare {
+        let step = &place.planned.step;
         let word = Word::of((self.granted)(&step.kind, provider.digest), &step.kind);
-        let levels = [("the flow", &flow.grants), ("the step", &step.grants)];
-        let uses_secrets = planned.config.references().secret_names().next().is_some();
+        let levels: Vec<_> = place.levels.iter().map(|level| (level.whose, level.grants)).collect();
+        let limits: Vec<_> = place.levels.iter().map(|level| (level.whose, level.limits)).collect();
+        let uses_secrets = place.planned.config.references().secret_names().next().is_some();
         let imports = (self.imports)(provider.digest);
         PluginShare {
             file: provider.file.clone(),
             digest: provider.digest.to_string(),
             capabilities: shares(&imports, uses_secrets, &word, &levels, self.config),
-            limits: LimitShare::new(self.config, &word, &flow.limits, &step.limits),
-            left: word.grant.narrowed_by(levels.map(|(_, grant)| grant)).grant,
+            limits: LimitShare::new(self.config, &word, &limits),
+            left: word.grant.narrowed_by(levels.into_iter().map(|(_, grant)| grant)).grant,
             word,
         }
     }
 }
 
 impl LimitShare {
-    pub(crate) fn new(config: &Config, word: &Word, flow: &LimitsPatch, step: &LimitsPatch) -> Self {
+    /// `levels` are the flow's word and all below it, each with whose it is.
+    pub(crate) fn new(config: &Config, word: &Word, levels: &[(&'static str, &LimitsPatch)]) -> Self {
         let own = &word.grant.limits;
         let allowed = config.limits.replaced_by(own);
-        let limits = allowed.narrowed_by(flow).narrowed_by(step);
+        let limits = levels.iter().fold(allowed, |limits, (_, patch)| limits.narrowed_by(patch));
         let mut notes = Vec::new();
         if *own != LimitsPatch::default() {
             notes.push(format!("{} sets {own}", word.place()));
         }
-        for (whose, patch) in [("the flow", flow), ("the step", step)] {
-            if *patch != LimitsPatch::default() {
+        for (whose, patch) in levels {
+            if **patch != LimitsPatch::default() {
                 notes.push(format!("{whose} asks for {patch}"));
             }
         }

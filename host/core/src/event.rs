@@ -105,7 +105,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 /// What a parked step waits for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "for", rename_all = "snake_case")]
 pub enum Wait {
     Timer {
@@ -113,11 +113,11 @@ pub enum Wait {
     },
     Signal {
         name: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         form: Option<serde_json::Value>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         matching: Option<serde_json::Value>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         deadline: Option<Timestamp>,
     },
     Items {
@@ -320,6 +320,51 @@ pub struct StepBranched {
     pub port: String,
 }
 
+impl<'de> Deserialize<'de> for Wait {
+    /// Reads all keys in one go: serde would keep the rest aside until it has seen `for`, and JSON text can not be read
+    /// from what it keeps.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum What {
+            Timer,
+            Signal,
+            Items,
+        }
+        #[derive(Deserialize)]
+        struct Wire {
+            #[serde(rename = "for")]
+            what: What,
+            until: Option<Timestamp>,
+            name: Option<String>,
+            form: Option<serde_json::Value>,
+            matching: Option<serde_json::Value>,
+            deadline: Option<Timestamp>,
+            count: Option<u64>,
+            concurrency: Option<u32>,
+            keep_going: Option<bool>,
+            items: Option<Payload>,
+            body: Option<Payload>,
+        }
+        let wire = Wire::deserialize(deserializer)?;
+        let Wire { form, matching, deadline, .. } = wire;
+        let missing = D::Error::missing_field;
+        Ok(match wire.what {
+            What::Timer => Self::Timer { until: wire.until.ok_or_else(|| missing("until"))? },
+            What::Signal => {
+                Self::Signal { name: wire.name.ok_or_else(|| missing("name"))?, form, matching, deadline }
+            }
+            What::Items => Self::Items {
+                count: wire.count.ok_or_else(|| missing("count"))?,
+                concurrency: wire.concurrency.ok_or_else(|| missing("concurrency"))?,
+                keep_going: wire.keep_going.ok_or_else(|| missing("keep_going"))?,
+                items: wire.items.ok_or_else(|| missing("items"))?,
+                body: wire.body.ok_or_else(|| missing("body"))?,
+            },
+        })
+    }
+}
+
 #[derive(Serialize)]
 struct Empty {}
 
@@ -376,6 +421,27 @@ mod tests {
         let text = serde_json::to_string(&event).unwrap();
         assert!(text.contains(r#""type":"step.succeeded""#), "{text}");
         assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+
+        let list = |text: &str| Payload::Value(Json::parse(text.to_owned()).unwrap());
+        let items = Wait::Items {
+            count: 1,
+            concurrency: 2,
+            keep_going: true,
+            items: list(r#"[{"x":1}]"#),
+            body: list(r#"{"step":{}}"#),
+        };
+        let signal = Wait::Signal {
+            name: "paid".to_owned(),
+            form: None,
+            matching: Some(serde_json::json!({"id": 7})),
+            deadline: Some("2026-01-02T03:04:05Z".parse().unwrap()),
+        };
+        for wait in [items, signal, Wait::Timer { until: event.at }] {
+            let kind = EventKind::StepWaiting(StepWaiting { wait, receipt: Receipt::default() });
+            let parked = Event { kind, ..event.clone() };
+            let text = serde_json::to_string(&parked).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), parked, "{text}");
+        }
 
         let bare = Event { kind: EventKind::RunStarted, step: None, ..event };
         let text = serde_json::to_string(&bare).unwrap();

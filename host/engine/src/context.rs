@@ -55,8 +55,7 @@ pub(crate) fn build<'a>(parts: Parts<'a, impl Iterator<Item = (&'a StepId, &'a P
         text.push_str("},");
     }
     let Parts { id, attempt, idempotency_key, ports, .. } = parts;
-    let _ =
-        write!(text, r#""step":{{"id":"{id}","attempt":{attempt},"idempotency_key":"{idempotency_key}""#);
+    let _ = write!(text, r#""step":{{"id":"{id}","attempt":{attempt},"idempotency_key":"{idempotency_key}""#);
     if let Some(ports) = ports {
         let _ = write!(text, r#","ports":{}"#, serde_json::json!(ports));
     }

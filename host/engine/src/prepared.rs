@@ -105,12 +105,7 @@ impl Graph {
         Self::within(plan, Some(body.kind), &grants, limits)
     }
 
-    fn within(
-        plan: Arc<Plan>,
-        kind: Option<BodyKind>,
-        outer: &[Arc<Grant>],
-        limits: LimitsPatch,
-    ) -> Self {
+    fn within(plan: Arc<Plan>, kind: Option<BodyKind>, outer: &[Arc<Grant>], limits: LimitsPatch) -> Self {
         let silent = Arc::new(Grant::default());
         let bounds = |planned: &PlannedStep| {
             let own = match &planned.step.grants {

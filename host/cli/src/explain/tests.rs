@@ -79,7 +79,10 @@ fn limits_name_who_set_them() {
     let word = Word::of((Arc::new(operator), GrantSource::Type), "t");
     let flow = LimitsPatch { fuel: Some(20_000_000_000), ..LimitsPatch::default() };
     let step = LimitsPatch { time: Some(std::time::Duration::from_secs(10)), ..LimitsPatch::default() };
-    insta::assert_snapshot!(limits(&LimitShare::new(&config, &word, &flow, &step), ""));
+    insta::assert_snapshot!(limits(
+        &LimitShare::new(&config, &word, &[("the flow", &flow), ("the step", &step)]),
+        ""
+    ));
 }
 
 #[test]

@@ -7,25 +7,30 @@ use stepcell_core::{
     flow::LimitsPatch,
     grant::{Grant, Level},
     parse::{Parsed, units},
-    plan::{Plan, PlannedStep},
+    plan::Plan,
     problem::Problem,
 };
 
-use super::{Capability, Explanation, PluginShare, StepShare};
+use super::{
+    Capability, Explanation, PluginShare, StepShare,
+    places::{Level as Narrowing, Place, places},
+};
 
 /// Warnings in the places of `parsed`, the text that the plan was made of; in their order.
 pub(crate) fn warnings(plan: &Plan, explanation: &Explanation, parsed: &Parsed) -> Vec<Problem> {
     let mut found = Warnings { parsed, list: Vec::new() };
-    for (index, (step, planned)) in explanation.steps.iter().zip(&plan.steps).enumerate() {
+    for (step, place) in explanation.steps.iter().zip(&places(plan)) {
         // Where several plugins may serve a step, what the first lacks is likely to be what all lack.
         let Some(plugin) = step.plugins.first() else { continue };
-        found.denied(index, step, plugin, planned);
-        found.secrets(index, step, plugin, planned);
-        found.limits(&format!("steps[{index}].limits"), &planned.step.limits, step, plugin);
-    }
-    for step in &explanation.steps {
+        found.denied(step, plugin, place);
+        found.secrets(step, plugin, place);
+        let (own, around) =
+            place.levels.split_last().map_or((None, [].as_slice()), |(own, around)| (Some(own), around));
+        found.limits(own, step, plugin);
         for plugin in &step.plugins {
-            found.limits("limits", &plan.flow.limits, step, plugin);
+            for level in around {
+                found.limits(Some(level), step, plugin);
+            }
         }
     }
     found.list.sort_by_key(|problem| (problem.line, problem.column));
@@ -39,9 +44,9 @@ struct Warnings<'p> {
 
 impl Warnings<'_> {
     /// What the operator gives a plugin nothing of, though it asks. What flow or step take away is meant so.
-    fn denied(&mut self, index: usize, step: &StepShare, plugin: &PluginShare, planned: &PlannedStep) {
+    fn denied(&mut self, step: &StepShare, plugin: &PluginShare, place: &Place<'_>) {
         // Those that the config names are told one by one.
-        let named = !planned.config.references().secrets.is_empty();
+        let named = !place.planned.config.references().secrets.is_empty();
         let told = |capability| capability == Capability::Secrets && named;
         for capability in Capability::ALL.into_iter().filter(|one| one.is_meant() && !told(*one)) {
             let share = plugin.capabilities.iter().find(|share| share.capability == capability.key());
@@ -53,19 +58,19 @@ impl Warnings<'_> {
             let message = format!("`{kind}` asks for `{key}` and gets nothing of it: {}", share.why);
             let line = plugin.word.with(&example(capability));
             let hint = format!("allow it in stepcell.yaml, such as\n{line}");
-            self.add(&format!("steps[{index}].type"), "nothing_granted", message, hint);
+            self.add(&format!("{}.type", place.path), "nothing_granted", message, hint);
         }
     }
 
     /// Secrets whose placeholders would be sent as they are.
-    fn secrets(&mut self, index: usize, step: &StepShare, plugin: &PluginShare, planned: &PlannedStep) {
-        for (name, places) in &planned.config.references().secrets {
+    fn secrets(&mut self, step: &StepShare, plugin: &PluginShare, place: &Place<'_>) {
+        for (name, places) in &place.planned.config.references().secrets {
             let has = |grant: &Grant| grant.secrets.as_ref().is_some_and(|names| names.contains(name));
             if has(&plugin.left) {
                 continue;
             }
             let path = places.first().map(String::as_str).unwrap_or_default();
-            let path = format!("steps[{index}].config.{path}");
+            let path = format!("{}.config.{path}", place.path);
             if has(&plugin.word.grant) {
                 let message = format!("the `grants` of the flow or the step leave no secret `{name}`");
                 self.add(
@@ -84,9 +89,11 @@ impl Warnings<'_> {
     }
 
     /// Limits above the operator's, each once for its place.
-    fn limits(&mut self, path: &str, asked: &LimitsPatch, step: &StepShare, plugin: &PluginShare) {
+    fn limits(&mut self, level: Option<&Narrowing<'_>>, step: &StepShare, plugin: &PluginShare) {
+        let Some(level) = level else { return };
+        let path = if level.path.is_empty() { "limits".to_owned() } else { format!("{}.limits", level.path) };
         let kind = &step.kind;
-        for (key, asked, allowed) in exceeding(asked, plugin) {
+        for (key, asked, allowed) in exceeding(level.limits, plugin) {
             let message = format!("`{key}` is {asked} here, and the operator allows {allowed}: that holds");
             let hint = format!(
                 "raise `limits.{key}` in stepcell.yaml, or `grants.{kind}.limits.{key}` for this type alone"

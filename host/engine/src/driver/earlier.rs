@@ -39,11 +39,7 @@ impl Driver {
     }
 
     /// Takes over the result of a step, if the earlier run has one that still holds; gives whether it did.
-    pub(super) fn takes_over(
-        &mut self,
-        at: At,
-        routed: &StepRouted,
-    ) -> Result<bool, Error> {
+    pub(super) fn takes_over(&mut self, at: At, routed: &StepRouted) -> Result<bool, Error> {
         let Some((output, kept)) = self.kept(at, routed) else { return Ok(false) };
         if let Payload::Blob { digest, .. } = &output {
             self.outbox.holds(*digest);

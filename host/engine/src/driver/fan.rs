@@ -129,7 +129,17 @@ impl Driver {
         let graph = self.body(at, body.value())?;
         let kind = graph.kind.unwrap_or(BodyKind::Flow);
         let concurrency = concurrency as usize;
-        Ok(Fan { graph, kind, items, count, concurrency, keep_going, next: 0, open: BTreeMap::new(), bytes: 0 })
+        Ok(Fan {
+            graph,
+            kind,
+            items,
+            count,
+            concurrency,
+            keep_going,
+            next: 0,
+            open: BTreeMap::new(),
+            bytes: 0,
+        })
     }
 
     /// The graph of a body. One that stands in the flow is the flow's own text; one that a plugin has made of data is
@@ -221,9 +231,10 @@ impl Driver {
     /// An item whose end is in the log.
     fn had_ended(&mut self, of: At, item: &StepId) -> Result<(), Error> {
         let Some(seen) = self.state.steps.get(item) else { return Ok(()) };
-        let lost = seen.error.clone().filter(|_| {
-            seen.status == StepStatus::Failed && seen.output_for_steps().is_none()
-        });
+        let lost = seen
+            .error
+            .clone()
+            .filter(|_| seen.status == StepStatus::Failed && seen.output_for_steps().is_none());
         match lost {
             // The host stopped between the item's end and that of the fan-out.
             Some(error) => self.fail_fan(of, item, error),

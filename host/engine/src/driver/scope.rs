@@ -176,8 +176,7 @@ impl Scopes {
 
     /// The step of the flow itself that a step stands in, or is.
     pub(super) fn outermost(&self, at: At) -> At {
-        let outwards =
-            std::iter::successors(Some(at), |at| Some(self.get(at.scope)?.item.as_ref()?.of));
+        let outwards = std::iter::successors(Some(at), |at| Some(self.get(at.scope)?.item.as_ref()?.of));
         outwards.last().unwrap_or(at)
     }
 

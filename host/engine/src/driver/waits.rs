@@ -93,14 +93,15 @@ impl Driver {
         if !admits || self.state.heard.contains(&(event.name.clone(), event.id.clone())) {
             return Ok(false);
         }
-        // An event is for every run that was there when it came. Of those that began later one may have it.
-        let was_there = self.state.created_at <= event.at;
-        let taker = if was_there { Taken::All } else { Taken::Run(self.run) };
-        if (is_kept || !was_there)
-            && !self.engine.store.take_event(&event.name, &event.id, taker).await?
-            && !was_there
-        {
-            return Ok(false);
+        // An event is for every run that was there when it came. Of those that began later, one may have it where
+        // nobody else has.
+        let mine = |taker| self.engine.store.take_event(&event.name, &event.id, taker);
+        if self.state.created_at > event.at {
+            if !mine(Taken::Run(self.run)).await? {
+                return Ok(false);
+            }
+        } else if is_kept {
+            mine(Taken::All).await?;
         }
         let signal =
             Signal { event: Some(&event.id), ..Signal::new(&event.payload, event.by.as_deref(), event.at) };
@@ -131,7 +132,7 @@ impl Driver {
         self.outbox.flush(&self.engine, &self.state);
         while self.looks.under_way.len() < MAX_LOOKS {
             let Some((step, after)) = self.looks.due.pop() else { break };
-            let Some(wait) = self.awaited(&step).map(Awaited::to_owned) else { continue };
+            let Some(wait) = self.awaited(&step).map(Awaited::into_owned) else { continue };
             let name = wait.name.clone();
             let of_name = self.state.heard.iter().filter(|(heard, _)| *heard == name);
             let search = Search {
@@ -231,7 +232,7 @@ impl<'a> Awaited<'a> {
             && self.form.is_none_or(|form| waiting::check_form(form, &event.payload).is_ok())
     }
 
-    fn to_owned(self) -> OwnedWait {
+    fn into_owned(self) -> OwnedWait {
         OwnedWait { name: self.name.to_owned(), form: self.form.cloned(), matching: self.matching.cloned() }
     }
 }

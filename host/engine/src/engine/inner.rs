@@ -218,7 +218,7 @@ impl Inner {
     /// A place may have become free.
     fn vacated(self: &Arc<Self>) {
         self.start_queued();
-        if self.runs.lock().active.is_empty() {
+        if self.draining.is_cancelled() && self.runs.lock().active.is_empty() {
             self.idle.notify_waiters();
         }
     }

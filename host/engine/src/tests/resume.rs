@@ -65,8 +65,11 @@ async fn of_two_at_once_one_counts() {
         let run = waiting(&host, json!({"name": "approval"})).await;
         let (one, two) =
             tokio::join!(host.engine.resume(run, word(json!(1))), host.engine.resume(run, word(json!(2))));
-        let (winner, refused) = if one.is_ok() { (1, two.unwrap_err()) } else { (2, one.unwrap_err()) };
-        let Error::AlreadyResumed { first, .. } = refused else { panic!("{refused}") };
+        let (winner, first) = match (one, two) {
+            (Ok(_), Err(Error::AlreadyResumed { first, .. })) => (1, first),
+            (Err(Error::AlreadyResumed { first, .. }), Ok(_)) => (2, first),
+            both => panic!("{both:?}"),
+        };
         assert_eq!(first.value()["payload"], winner);
         let view = host.ends(run).await;
         assert_eq!(view.steps["a"].output.as_ref().unwrap().value()["payload"], winner);

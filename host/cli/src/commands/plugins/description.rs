@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use serde::Serialize;
-use stepcell_core::{catalog::Describe, flow::LimitsPatch, grant::Grant};
+use stepcell_core::{catalog::Describe, grant::Grant};
 use stepcell_engine::PluginInfo;
 use stepcell_sandbox::GrantSource;
 
@@ -28,12 +28,11 @@ impl<'a> Description<'a> {
         let describe = info.describe.as_deref();
         let kind = describe.map(|describe| describe.kind.as_str()).unwrap_or_default();
         let word = Word::of(granted, kind);
-        let none = LimitsPatch::default();
         Self {
             info,
             describe,
             gets: explain::shares(&info.imports, false, &word, &[], config),
-            limits: LimitShare::new(config, &word, &none, &none),
+            limits: LimitShare::new(config, &word, &[]),
         }
     }
 }
