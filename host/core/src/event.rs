@@ -308,6 +308,9 @@ pub struct StepWaiting {
 pub struct StepResumed {
     /// What the step's `resume` gets: `{"kind": "timer" | "signal" | "timeout" | "items", …}`.
     pub signal: Json,
+    /// The id of the event that it is, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

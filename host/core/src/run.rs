@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     Digest, Event, EventKind, Failure, Json, StepId,
-    event::{Payload, Receipt, RetryOf, RunCreated},
+    event::{Payload, Receipt, RetryOf, RunCreated, StepResumed},
 };
 
 mod status;
@@ -192,8 +192,9 @@ impl RunState {
         if !step::fits(&event.kind, status) {
             return Err(FoldError::Step { seq: event.seq, kind, step: id.clone(), status });
         }
-        if let EventKind::StepResumed(resumed) = &event.kind {
-            self.heard.extend(self.steps.get(id).and_then(|step| step.heard_with(&resumed.signal)));
+        if let EventKind::StepResumed(StepResumed { event: Some(heard), .. }) = &event.kind {
+            let name = self.steps.get(id).and_then(StepState::awaits);
+            self.heard.extend(name.map(|name| (name.to_owned(), heard.clone())));
         }
         // Two look-ups for a step that is there cost less than a clone of the id for `entry`.
         match self.steps.get_mut(id) {

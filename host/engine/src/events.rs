@@ -1,14 +1,12 @@
 //! Events from outside, for every run that waits for them.
 
 use std::{
-    collections::{HashMap, VecDeque},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use parking_lot::Mutex;
 use serde::Serialize;
 use stepcell_core::{Json, RunId};
 use stepcell_store::{KeptEvent, Taken, Waiter};
@@ -27,8 +25,6 @@ const WAITERS_PER_READ: usize = 256;
 const MAX_WAKING: usize = 256;
 /// Pages of kept events that are read at the same time. Bounds their memory.
 const MAX_READING: usize = 64;
-/// Answers that are kept for those who send an event again. Bounds memory.
-const MAX_ANSWERS: usize = 4_096;
 /// Kept events that are read at a time to find one.
 const EVENTS_PER_READ: usize = 64;
 
@@ -51,7 +47,7 @@ pub struct Delivered {
     /// Its name.
     pub event: String,
     pub id: String,
-    /// Runs that it has woken. Sent again after a restart, it counts those that it wakes then.
+    /// Runs that it has woken now: those that have had it count no more when it is sent again.
     pub woken: u64,
     /// Until when it is kept for runs that do not wait yet; none where it is not.
     pub kept_until: Option<Timestamp>,
@@ -60,28 +56,14 @@ pub struct Delivered {
 /// What all events share.
 pub(crate) struct Events {
     kept: Duration,
-    answers: Mutex<Answers>,
     waking: Semaphore,
     pub(crate) reading: Semaphore,
-}
-
-/// The last answers, by name and id.
-#[derive(Debug, Default)]
-struct Answers {
-    by_event: HashMap<(String, String), Delivered>,
-    /// Oldest first.
-    order: VecDeque<(String, String)>,
 }
 
 impl Events {
     /// `kept` is how long, where the sender does not say.
     pub(crate) fn new(kept: Duration) -> Self {
-        Self {
-            kept,
-            answers: Mutex::default(),
-            waking: Semaphore::new(MAX_WAKING),
-            reading: Semaphore::new(MAX_READING),
-        }
+        Self { kept, waking: Semaphore::new(MAX_WAKING), reading: Semaphore::new(MAX_READING) }
     }
 }
 
@@ -129,10 +111,7 @@ fn accept(name: &str, incoming: Incoming, kept: Duration) -> Result<KeptEvent, E
 async fn deliver(engine: &Arc<Inner>, event: KeptEvent) -> Result<Delivered, Error> {
     let mut event = event;
     if !engine.store.put_event(event.clone()).await.map_err(too_large)? {
-        if let Some(answered) = engine.events.answers.lock().get(&event) {
-            return Ok(answered);
-        }
-        // Its first sender has no answer: whoever has not heard of it yet does now.
+        // Its first sender may have no answer: whoever has not heard of it yet does now.
         event = first_of(engine, event).await?;
     }
     let event = Arc::new(event);
@@ -141,16 +120,14 @@ async fn deliver(engine: &Arc<Inner>, event: KeptEvent) -> Result<Delivered, Err
         // It may have been taken by a run that has begun meanwhile.
         let _ = engine.store.take_event(&event.name, &event.id, Taken::All).await?;
     }
-    let delivered = Delivered {
+    engine.events_taken.fetch_add(1, Ordering::Relaxed);
+    engine.woken.fetch_add(woken, Ordering::Relaxed);
+    Ok(Delivered {
         event: event.name.clone(),
         id: event.id.clone(),
         woken,
         kept_until: (event.until > event.at).then_some(event.until),
-    };
-    engine.events_taken.fetch_add(1, Ordering::Relaxed);
-    engine.woken.fetch_add(woken, Ordering::Relaxed);
-    engine.events.answers.lock().put(delivered.clone());
-    Ok(delivered)
+    })
 }
 
 /// The event of the same name and id that is kept.
@@ -221,24 +198,6 @@ async fn has_heard(engine: &Inner, run: RunId, event: &KeptEvent) -> Result<bool
     };
     let heard = state.heard.contains(&(event.name.clone(), event.id.clone()));
     if heard || state.is_final() { Ok(heard) } else { Err(engine.stopped()) }
-}
-
-impl Answers {
-    fn get(&self, event: &KeptEvent) -> Option<Delivered> {
-        self.by_event.get(&(event.name.clone(), event.id.clone())).cloned()
-    }
-
-    fn put(&mut self, delivered: Delivered) {
-        let key = (delivered.event.clone(), delivered.id.clone());
-        if self.by_event.insert(key.clone(), delivered).is_none() {
-            self.order.push_back(key);
-        }
-        while self.order.len() > MAX_ANSWERS {
-            if let Some(oldest) = self.order.pop_front() {
-                self.by_event.remove(&oldest);
-            }
-        }
-    }
 }
 
 fn too_large(error: stepcell_store::Error) -> Error {

@@ -44,9 +44,6 @@ pub(crate) struct Signal<'a> {
     pub(crate) by: Option<&'a str>,
     pub(crate) at: Timestamp,
     pub(crate) approved: bool,
-    /// The id of the event, where it was one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) event: Option<&'a str>,
 }
 
 /// Resumes a waiting step; done when that is on the disk.
@@ -77,7 +74,7 @@ pub(crate) fn target(run: RunId, state: &RunState, step: Option<&str>) -> Result
         let found = state.steps.get_key_value(step).filter(|(_, seen)| waits_for_signal(seen));
         return found.map(|(id, _)| id.clone()).ok_or_else(not_waiting);
     }
-    let answered = state.steps.iter().find(|(_, seen)| seen.signal.as_ref().is_some_and(is_a_persons));
+    let answered = state.steps.iter().find(|(_, seen)| has_a_persons_word(seen));
     let waiting: Vec<_> = state.steps.iter().filter(|(_, seen)| waits_for_approval(seen)).collect();
     match waiting.as_slice() {
         [] => Err(not_waiting()),
@@ -115,7 +112,7 @@ pub(crate) fn check_form(form: &Value, payload: &Json) -> Result<(), Error> {
 
 impl<'a> Signal<'a> {
     pub(crate) fn new(payload: &'a Json, by: Option<&'a str>, at: Timestamp) -> Self {
-        Self { kind: "signal", payload, by, at, approved: true, event: None }
+        Self { kind: "signal", payload, by, at, approved: true }
     }
 }
 
@@ -128,8 +125,8 @@ fn waits_for_approval(seen: &StepState) -> bool {
     waits_for_signal(seen) && approval
 }
 
-fn is_a_persons(signal: &Json) -> bool {
-    is_signal(signal) && signal.value().get("event").is_none()
+fn has_a_persons_word(seen: &StepState) -> bool {
+    seen.event.is_none() && seen.signal.as_ref().is_some_and(is_signal)
 }
 
 fn check_sizes(resume: &Resume) -> Result<(), Error> {

@@ -35,6 +35,8 @@ pub struct StepState {
     pub waits: u32,
     /// What ended its last wait: the argument of `resume`, also when that runs again after a crash.
     pub signal: Option<Json>,
+    /// The id of the event that it was, where it was one.
+    pub event: Option<String>,
     /// When the next attempt starts, of a step between two attempts.
     pub retry_at: Option<Timestamp>,
     pub skip_reason: Option<String>,
@@ -86,6 +88,7 @@ impl StepState {
                 self.status = StepStatus::Running;
                 self.wait = None;
                 self.signal = Some(data.signal.clone());
+                self.event.clone_from(&data.event);
             }
             EventKind::StepSkipped(data) => {
                 self.skip_reason = Some(data.reason.clone());
@@ -104,11 +107,12 @@ impl StepState {
         }
     }
 
-    /// The name and id of the event that ends the step's wait with this signal, if it is one.
-    pub(super) fn heard_with(&self, signal: &Json) -> Option<(String, String)> {
-        let Some(Wait::Signal { name, .. }) = &self.wait else { return None };
-        let id = signal.value().get("event")?.as_str()?;
-        Some((name.clone(), id.to_owned()))
+    /// The name of the signals that it waits for, if it does.
+    pub(super) fn awaits(&self) -> Option<&str> {
+        match &self.wait {
+            Some(Wait::Signal { name, .. }) => Some(name),
+            _ => None,
+        }
     }
 
     fn start(&mut self, data: &StepStarted, at: Timestamp) {

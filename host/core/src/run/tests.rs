@@ -91,7 +91,7 @@ fn waiting() -> EventKind {
 }
 
 fn resumed() -> EventKind {
-    EventKind::StepResumed(StepResumed { signal: json(json!({"kind": "timer"})) })
+    EventKind::StepResumed(StepResumed { signal: json(json!({"kind": "timer"})), event: None })
 }
 
 fn log(text: &str) -> EventKind {
@@ -115,6 +115,20 @@ fn a_run_goes_from_queued_to_succeeded() {
     assert_eq!((step.status, step.attempts, step.receipt), (StepStatus::Succeeded, 1, receipt()));
     assert_eq!((step.started_at, step.finished_at), (Some(at(3)), Some(at(4))));
     assert_eq!(step.idempotency_key.as_deref(), Some("key"));
+}
+
+#[test]
+fn events_stay_known_also_when_the_step_is_tried_again() {
+    let wait = Wait::Signal { name: "paid".to_owned(), form: None, matching: None, deadline: None };
+    let waits = EventKind::StepWaiting(StepWaiting { wait, receipt: Receipt::default() });
+    let hears = EventKind::StepResumed(StepResumed {
+        signal: json(json!({"kind": "signal", "payload": 1})),
+        event: Some("e1".to_owned()),
+    });
+    let log = Log::new().step("a", started(1)).step("a", waits).step("a", hears);
+    assert_eq!(log.fold().steps["a"].event.as_deref(), Some("e1"));
+    let state = log.step("a", retrying(2)).step("a", started(2)).fold();
+    assert_eq!(state.heard, [("paid".to_owned(), "e1".to_owned())].into());
 }
 
 #[test]

@@ -190,7 +190,7 @@ impl Driver {
         let Some(fan) = self.fans.remove(&of) else { return Ok(()) };
         // The results are in the log already: what resumes the step is made of them when it is called.
         let signal = json!({"kind": "items", "count": fan.count}).into();
-        self.emit_for(of, EventKind::StepResumed(StepResumed { signal }))?;
+        self.emit_for(of, EventKind::StepResumed(StepResumed { signal, event: None }))?;
         self.ready.push_back(of);
         Ok(())
     }

@@ -103,7 +103,10 @@ impl Driver {
         }
         let Some((due, signal)) = due.filter(|(due, _)| *due <= now) else { return Ok(()) };
         tracing::trace!(run_id = %self.run, step = %id, %due, "timer due");
-        self.emit(Some(id.clone()), EventKind::StepResumed(StepResumed { signal: signal.into() }))?;
+        self.emit(
+            Some(id.clone()),
+            EventKind::StepResumed(StepResumed { signal: signal.into(), event: None }),
+        )?;
         self.ready.push_back(at);
         Ok(())
     }

@@ -78,7 +78,7 @@ impl Driver {
         let approved = resume.approved.unwrap_or(true);
         let signal =
             Signal { approved, ..Signal::new(&resume.payload, resume.by.as_deref(), Timestamp::now()) };
-        self.signal(step, &signal).map(Ok)
+        self.signal(step, &signal, None).map(Ok)
     }
 
     /// Resumes a waiting step with an event, if it is one that the step waits for and that the run has not had.
@@ -103,9 +103,8 @@ impl Driver {
         } else if is_kept {
             mine(Taken::All).await?;
         }
-        let signal =
-            Signal { event: Some(&event.id), ..Signal::new(&event.payload, event.by.as_deref(), event.at) };
-        self.signal(step.clone(), &signal)?;
+        let signal = Signal::new(&event.payload, event.by.as_deref(), event.at);
+        self.signal(step.clone(), &signal, Some(event.id.clone()))?;
         Ok(true)
     }
 
@@ -158,11 +157,11 @@ impl Driver {
         Ok(())
     }
 
-    fn signal(&mut self, step: StepId, signal: &Signal<'_>) -> Result<(), Error> {
+    fn signal(&mut self, step: StepId, signal: &Signal<'_>, event: Option<String>) -> Result<(), Error> {
         let damaged = |reason: String| Error::Damaged { run: self.run, reason };
         let at = self.at(step.as_str()).ok_or_else(|| damaged(format!("step `{step}` is gone")))?;
         let signal = Json::from_serialize(signal).map_err(|error| damaged(error.to_string()))?;
-        self.emit(Some(step), EventKind::StepResumed(StepResumed { signal }))?;
+        self.emit(Some(step), EventKind::StepResumed(StepResumed { signal, event }))?;
         self.ready.push_back(at);
         Ok(())
     }

@@ -59,7 +59,7 @@ fn an_answer_sent_twice_is_not_one_to_the_next_question() {
     let error = target(run(), &state, None).unwrap_err();
     assert!(matches!(&error, Error::AlreadyResumed { step, .. } if step.as_str() == "a"), "{error}");
     assert_eq!(target(run(), &state, Some("b")).unwrap(), id("b"));
-    state.steps.get_mut("a").unwrap().signal = Some(json!({"kind": "signal", "event": "e"}).into());
+    state.steps.get_mut("a").unwrap().event = Some("e1".to_owned());
     assert_eq!(target(run(), &state, None).unwrap(), id("b"));
 }
 
@@ -73,7 +73,7 @@ fn several_steps_are_listed() {
 #[test]
 fn a_step_that_does_not_wait_is_told() {
     let mut state = waiting(&["a"]);
-    let resumed = StepResumed { signal: Json::from(json!({"kind": "signal"})) };
+    let resumed = StepResumed { signal: Json::from(json!({"kind": "signal"})), event: None };
     let event = Event {
         seq: state.seq + 1,
         at: Timestamp::UNIX_EPOCH,
@@ -120,10 +120,6 @@ fn a_signal_says_who_what_and_when() {
         "kind": "signal", "payload": {"ok": true}, "by": "ada", "at": "1970-01-01T00:00:00Z", "approved": false,
     });
     assert_eq!(serde_json::to_value(signal).unwrap(), expected);
-    let event = Signal { event: Some("e1"), ..Signal::new(&payload, None, Timestamp::UNIX_EPOCH) };
-    let event = serde_json::to_value(event).unwrap();
-    assert_eq!(
-        (&event["by"], &event["approved"], &event["event"]),
-        (&json!(null), &json!(true), &json!("e1"))
-    );
+    let unknown = serde_json::to_value(Signal::new(&payload, None, Timestamp::UNIX_EPOCH)).unwrap();
+    assert_eq!((&unknown["by"], &unknown["approved"]), (&json!(null), &json!(true)));
 }
