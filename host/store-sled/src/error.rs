@@ -14,7 +14,8 @@ pub(crate) fn io(action: &'static str, error: &io::Error) -> Error {
 pub(crate) fn sled(action: &'static str, error: sled::Error) -> Error {
     match error {
         sled::Error::Io(error) => io(action, &error),
-        sled::Error::Corruption { .. } => damaged("the store", &error),
+        // Its settings never change, so that others are what a damaged file says.
+        sled::Error::Corruption { .. } | sled::Error::Unsupported(_) => damaged("the store", &error),
         error => Error::Io { action, reason: error.to_string() },
     }
 }

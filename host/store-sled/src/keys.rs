@@ -3,7 +3,7 @@
 //! | key | value |
 //! | --- | --- |
 //! | `e` run, last seq, part | the events of one append, see `parts` |
-//! | `r` run | summary, JSON |
+//! | `r` run | see `summary` |
 //! | `s` status, run | |
 //! | `f` flow, run | |
 //! | `c` flow, status, run | |
@@ -219,7 +219,7 @@ pub(crate) fn listing(query: &Query) -> Vec<u8> {
 }
 
 /// These bytes are on the disk: a new status gets a new one, an old one keeps its own.
-fn status_byte(status: RunStatus) -> u8 {
+pub(crate) fn status_byte(status: RunStatus) -> u8 {
     match status {
         RunStatus::Queued => b'q',
         RunStatus::Running => b'r',
@@ -228,6 +228,12 @@ fn status_byte(status: RunStatus) -> u8 {
         RunStatus::Failed => b'f',
         RunStatus::Cancelled => b'c',
     }
+}
+
+pub(crate) fn status_of(byte: u8) -> Option<RunStatus> {
+    use RunStatus::{Cancelled, Failed, Queued, Running, Succeeded, Waiting};
+    let all = [Queued, Running, Waiting, Succeeded, Failed, Cancelled];
+    all.into_iter().find(|status| status_byte(*status) == byte)
 }
 
 /// Turns the order of signed numbers into that of unsigned ones.

@@ -30,6 +30,11 @@
 //! that needs the tree may wait for the disk or for a batch that is being applied, and so runs on tokio's
 //! blocking threads; the summary of a recently written run is answered from memory at once.
 //!
+//! # What a run takes
+//! A run that has ended keeps its events, packed; its entry in listings; four rows by which it is listed, and one that
+//! it holds its flow. sled takes back a segment when half of it is garbage, so that all of that lies on the disk
+//! about twice: `examples/disk_per_run` measures it.
+//!
 //! # When the disk fails
 //! A disk that is almost full is noticed before anything is written: appends fail with
 //! [`Error::Full`](stepcell_store::Error::Full) until there is room again, which removing runs may make. After a
@@ -50,11 +55,13 @@ mod holds;
 mod keys;
 mod mark;
 mod opening;
+mod pack;
 mod parts;
 mod queue;
 mod reader;
 mod signals;
 mod store;
+mod summary;
 mod view;
 mod write;
 

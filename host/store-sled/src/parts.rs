@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use sled::IVec;
 use stepcell_core::Digest;
 
+use crate::pack;
+
 /// The largest value that goes into sled.
 ///
 /// sled splits a leaf by its number of keys, over 16, not by its size, and writes a leaf of over 128 KiB into a
@@ -23,11 +25,13 @@ const SCRATCH_KEPT_MAX: usize = 256 << 10;
 /// What the first part starts with.
 const INLINE: u8 = 1;
 const IN_FILE: u8 = 2;
+const PACKED: u8 = 3;
 const HEADER_BYTES: usize = 3;
 const FILE_BYTES: usize = 33;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static PACKING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Something encoded: in parts, or too large for the tree.
@@ -54,7 +58,7 @@ impl Encoded {
     }
 }
 
-/// Encodes what `write` writes.
+/// Encodes what `write` writes, and packs it where that makes it shorter.
 pub(crate) fn encode<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Encoded, E> {
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.clear();
@@ -63,7 +67,7 @@ pub(crate) fn encode<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Re
         let encoded = if is_large(scratch.len() - HEADER_BYTES) {
             Encoded::Large(scratch.get(HEADER_BYTES..).unwrap_or_default().to_vec())
         } else {
-            Encoded::Parts(cut(scratch))
+            Encoded::Parts(packed(scratch).unwrap_or_else(|| cut(scratch)))
         };
         scratch.shrink_to(SCRATCH_KEPT_MAX);
         Ok(encoded)
@@ -94,6 +98,8 @@ pub(crate) enum Head<'a> {
     Inline {
         here: &'a [u8],
         more: u16,
+        /// Of what is packed: how many bytes it has otherwise.
+        size: Option<u16>,
     },
     InFile(Digest),
 }
@@ -103,11 +109,32 @@ pub(crate) fn head(first: &[u8]) -> Option<Head<'_>> {
     match first.split_first()? {
         (&INLINE, rest) => {
             let (count, here) = rest.split_first_chunk::<2>()?;
-            Some(Head::Inline { here, more: u16::from_be_bytes(*count).checked_sub(1)? })
+            Some(Head::Inline { here, more: u16::from_be_bytes(*count).checked_sub(1)?, size: None })
+        }
+        (&PACKED, rest) => {
+            let (count, rest) = rest.split_first_chunk::<2>()?;
+            let (size, here) = rest.split_first_chunk::<2>()?;
+            let size = Some(u16::from_be_bytes(*size));
+            Some(Head::Inline { here, more: u16::from_be_bytes(*count).checked_sub(1)?, size })
         }
         (&IN_FILE, digest) => Some(Head::InFile(Digest::from_bytes(digest.try_into().ok()?))),
         _ => None,
     }
+}
+
+/// The parts of what starts with a header, packed; none where that makes it no shorter.
+fn packed(bytes: &[u8]) -> Option<Vec<IVec>> {
+    let bytes = bytes.get(HEADER_BYTES..)?;
+    // What is not large has a size that fits.
+    let size = u16::try_from(bytes.len()).ok()?;
+    PACKING.with_borrow_mut(|to| {
+        to.clear();
+        to.extend([PACKED, 0, 0]);
+        to.extend(size.to_be_bytes());
+        let parts = pack::pack(bytes, to).then(|| cut(to));
+        to.shrink_to(SCRATCH_KEPT_MAX);
+        parts
+    })
 }
 
 /// Cuts what starts with space for a header, and fills the header in.
@@ -124,9 +151,14 @@ fn cut(bytes: &mut [u8]) -> Vec<IVec> {
 mod tests {
     use super::*;
 
-    fn encoded(size: usize) -> Encoded {
-        encode::<()>(|bytes| {
-            bytes.resize(bytes.len() + size, 7);
+    /// What can not be packed.
+    fn noise(size: usize) -> Vec<u8> {
+        (0_u64..).flat_map(|n| *Digest::of(&n.to_be_bytes()).as_bytes()).take(size).collect()
+    }
+
+    fn encoded(bytes: &[u8]) -> Encoded {
+        encode::<()>(|to| {
+            to.extend(bytes);
             Ok(())
         })
         .unwrap()
@@ -134,10 +166,10 @@ mod tests {
 
     #[track_caller]
     fn check_parts(size: usize, expected: usize) {
-        let Encoded::Parts(parts) = encoded(size) else { panic!("{size} bytes are not in parts") };
+        let Encoded::Parts(parts) = encoded(&noise(size)) else { panic!("{size} bytes are not in parts") };
         assert_eq!(parts.len(), expected, "{size}");
         assert!(parts.iter().all(|part| part.len() <= VALUE_MAX));
-        let Some(Head::Inline { here, more }) = head(&parts[0]) else { panic!("no head") };
+        let Some(Head::Inline { here, more, size: None }) = head(&parts[0]) else { panic!("no head") };
         assert_eq!(usize::from(more), expected - 1);
         assert_eq!(here.len() + parts[1..].iter().map(|part| part.len()).sum::<usize>(), size);
     }
@@ -151,16 +183,32 @@ mod tests {
     }
 
     #[test]
+    fn what_repeats_itself_is_packed() {
+        for size in [100, VALUE_MAX, INLINE_MAX - HEADER_BYTES] {
+            let Encoded::Parts(parts) = encoded(&vec![7; size]) else {
+                panic!("{size} bytes are not in parts")
+            };
+            let Some(Head::Inline { here, more: 0, size: Some(found) }) = head(&parts[0]) else {
+                panic!("{size} bytes are not packed")
+            };
+            assert_eq!(usize::from(found), size);
+            assert!(here.len() * 2 < size, "{size} bytes are still {}", here.len());
+            assert_eq!(pack::unpack(here, size), Some(vec![7; size]));
+        }
+    }
+
+    #[test]
     fn what_is_too_large_is_not_cut() {
-        let size = INLINE_MAX - HEADER_BYTES + 1;
-        assert!(matches!(encoded(size), Encoded::Large(bytes) if bytes == vec![7; size]));
+        let large = noise(INLINE_MAX - HEADER_BYTES + 1);
+        assert!(matches!(encoded(&large), Encoded::Large(bytes) if bytes == large));
         let digest = Digest::of(b"x");
         assert!(matches!(head(&in_file(digest)), Some(Head::InFile(found)) if found == digest));
     }
 
     #[test]
     fn a_strange_head_is_none() {
-        for strange in [&[] as &[u8], &[9, 0, 1], &[INLINE], &[INLINE, 0, 0], &[IN_FILE, 1, 2]] {
+        let packed = [PACKED, 0, 1, 0];
+        for strange in [&[] as &[u8], &[9, 0, 1], &[INLINE], &[INLINE, 0, 0], &[IN_FILE, 1, 2], &packed] {
             assert!(head(strange).is_none(), "{strange:?}");
         }
     }

@@ -13,8 +13,9 @@ use stepcell_store::{Error, RunSummary};
 use crate::{
     error,
     files::{self, Files},
-    holds, keys,
+    holds, keys, pack,
     parts::{self, Head},
+    summary,
     view::{Known, View},
 };
 
@@ -117,13 +118,18 @@ impl Reader {
         let mut next = || rows.next().transpose().map_err(|e| error::sled("read the store", e));
         let Some((_, first)) = next()? else { return Ok(None) };
         match parts::head(&first) {
-            Some(Head::Inline { here, more }) => {
+            Some(Head::Inline { here, more, size }) => {
                 let mut whole = here.to_vec();
                 for _ in 0..more {
                     let (_, part) = next()?.ok_or_else(|| error::damaged(what(), &"its end is missing"))?;
                     whole.extend_from_slice(&part);
                 }
-                Ok(Some(Bytes::from(whole)))
+                let unpacked = match size {
+                    None => Some(whole),
+                    Some(size) => pack::unpack(&whole, usize::from(size)),
+                };
+                let damaged = || error::damaged(what(), &"it can not be unpacked");
+                unpacked.map(|bytes| Some(Bytes::from(bytes))).ok_or_else(damaged)
             }
             Some(Head::InFile(digest)) => match self.files.get(digest)? {
                 Some(bytes) => Ok(Some(bytes)),
@@ -139,6 +145,6 @@ pub(crate) fn summary_in(tree: &Tree, run: RunId) -> Result<Option<RunSummary>, 
     let Some(bytes) = tree.get(keys::run(run)).map_err(|e| error::sled("read a run", e))? else {
         return Ok(None);
     };
-    let summary = serde_json::from_slice(&bytes);
-    summary.map(Some).map_err(|e| error::damaged(format_args!("the summary of run {run}"), &e))
+    let damaged = || error::damaged(format_args!("the summary of run {run}"), &"its row can not be read");
+    summary::decode(&bytes).map(Some).ok_or_else(damaged)
 }

@@ -12,6 +12,7 @@ use crate::{
     keys::{EventId, WaitId},
     parts::{self, Encoded},
     signals::{self, Kept},
+    summary,
 };
 
 /// A write, and who waits for it. Nobody may: a receiver that was dropped does not stop the write.
@@ -129,7 +130,7 @@ impl AppendWrite {
         let Append { run, expected, events, summary, timers, waits, claim, blobs } = append;
         let malformed = |e: serde_json::Error| Error::Malformed { run, reason: e.to_string() };
         let events = parts::encode(|bytes| serde_json::to_writer(bytes, &events)).map_err(malformed)?;
-        let encoded_summary = IVec::from(serde_json::to_vec(&summary).map_err(malformed)?);
+        let encoded_summary = IVec::from(summary::encode(&summary));
         let timers = timers
             .into_iter()
             .map(|change| match change {

@@ -97,7 +97,7 @@ impl Reader {
     }
 
     fn parts_of(&self, id: EventId, at: Timestamp, first: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let Some(Head::Inline { here, more }) = parts::head(first) else { return Ok(None) };
+        let Some(Head::Inline { here, more, .. }) = parts::head(first) else { return Ok(None) };
         let mut whole = here.to_vec();
         for part in 1..=more {
             let found = self.tree.get(id.part(at, part)).map_err(|e| error::sled("read a kept event", e))?;
