@@ -8,6 +8,7 @@
 
 mod cli;
 mod durability;
+mod survival;
 mod events;
 mod flows;
 mod http;
@@ -22,6 +23,13 @@ mod for_each;
 mod sub_flow;
 mod retry_policy;
 mod retry_run;
+
+// How much goes on at a time, and for how long.
+mod idempotency;
+mod queue;
+mod deadline;
+mod drain;
+mod retention;
 
 // What a step reaches outside.
 mod grants;

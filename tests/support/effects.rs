@@ -77,8 +77,7 @@ async fn fail_once(State(done): State<Done>, Path(label): Path<String>, headers:
 /// Counts the request; gives how many of this label there were.
 fn note(done: &Done, label: &str, headers: &HeaderMap) -> usize {
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default();
-    let effect =
-        Effect { label: label.to_owned(), idempotency_key: key.to_owned(), at: SystemTime::now() };
+    let effect = Effect { label: label.to_owned(), idempotency_key: key.to_owned(), at: SystemTime::now() };
     let mut done = done.lock().expect("no test panics with it");
     done.push(effect);
     done.iter().filter(|effect| effect.label == label).count()

@@ -1,8 +1,10 @@
+mod trouble;
+
 use std::{
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::Child,
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
@@ -35,6 +37,9 @@ pub struct HostBuilder {
 struct Calling {
     arguments: Vec<&'static str>,
     environment: Vec<(&'static str, String)>,
+    /// The size of the disk, in MiB, where it is one of its own.
+    small_disk: Option<u32>,
+    failing_syncs: bool,
 }
 
 impl HostBuilder {
@@ -57,6 +62,13 @@ impl HostBuilder {
     #[must_use]
     pub fn talkative(mut self) -> Self {
         self.calling.arguments.extend(["--log", "trace"]);
+        self
+    }
+
+    /// Puts the data on a disk of this many MiB, see [`Host::fill_disk`]. It does not outlive the process.
+    #[must_use]
+    pub fn small_disk(mut self, mebibytes: u32) -> Self {
+        self.calling.small_disk = Some(mebibytes);
         self
     }
 
@@ -127,6 +139,11 @@ impl Host {
         (self.process, self.url) = serve(self.folder.path(), &self.calling);
         self.ready().await;
         started.elapsed()
+    }
+
+    /// Lets the disk fail every commit of the next process, or no more.
+    pub fn fail_syncs(&mut self, failing: bool) {
+        self.calling.failing_syncs = failing;
     }
 
     /// Starts a host that was killed, and kills it again after this time, ready or not.
@@ -341,7 +358,13 @@ fn spawn(folder: &Path, calling: &Calling) -> Child {
     command.envs(calling.environment.iter().map(|(name, value)| (name, value)));
     let log =
         fs::OpenOptions::new().create(true).append(true).open(folder.join("serve.log")).expect("a file");
-    command.stderr(log).spawn().expect("the binary is built by `cargo xtask test`")
+    if let Some(mebibytes) = calling.small_disk {
+        command = trouble::on_small_disk(&command, folder, mebibytes);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    let spawned =
+        if calling.failing_syncs { trouble::spawn_with_failing_syncs(command) } else { command.spawn() };
+    spawned.expect("the binary is built by `cargo xtask test`")
 }
 
 /// Starts the binary; gives its address as it prints it.
