@@ -52,7 +52,7 @@ impl Engine {
         limit: usize,
     ) -> Result<ItemsPage, Error> {
         let from = cursor.unwrap_or(0);
-        let state = load::state(self.inner(), run).await?;
+        let state = load::seen(self.inner(), run).await?;
         let no_such_step = || Error::NoSuchStep { run, step: step.to_owned() };
         match state.steps.get_key_value(step) {
             Some((id, _)) => ItemsPage::new(&state, id, from, limit)

@@ -82,6 +82,7 @@ pub(crate) struct Inner {
     pub(crate) flows: Cache,
     pub(crate) outlines: load::Outlines,
     pub(crate) pinned: load::Pinned,
+    pub(crate) folds: load::Folds,
     /// No run and no attempt begins any more; what is under way ends.
     pub(crate) draining: CancellationToken,
     pub(crate) stopping: CancellationToken,
@@ -119,6 +120,7 @@ impl Engine {
             flows: Cache::default(),
             outlines: load::Outlines::default(),
             pinned: load::Pinned::default(),
+            folds: load::Folds::default(),
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),

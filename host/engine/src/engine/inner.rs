@@ -287,7 +287,7 @@ impl Inner {
 
     /// A run with all its steps.
     pub(crate) async fn show(&self, run: RunId) -> Result<RunView, Error> {
-        let state = load::state(self, run).await?;
+        let state = load::seen(self, run).await?;
         let outline = load::outline(self, run, state.flow_digest).await?;
         Ok(RunView::new(run, &state, &outline))
     }
