@@ -13,6 +13,7 @@ use super::*;
 
 mod damage;
 mod device;
+mod flips;
 mod gate;
 mod holds;
 mod kill;
