@@ -83,8 +83,8 @@ async fn items_are_steps_of_the_run() {
     post["id"] = json!("post");
     let steps =
         json!([post, {"id": "n", "type": "transform", "config": {"output": "{{ steps.post.body.body }}"}}]);
-    let run = run(&host, json!({"items": ["a", "b"], "steps": steps})).await;
-    assert_eq!(run["output"]["m"]["results"], json!([{"n": "a"}, {"n": "b"}]), "{run:#}");
+    let run = run(&host, json!({"items": [7, 8], "steps": steps})).await;
+    assert_eq!(run["output"]["m"]["results"], json!([{"n": 7}, {"n": 8}]), "{run:#}");
     assert_eq!(shop.keys().len(), 2, "each item has a key of its own");
 
     let id = run["run_id"].as_str().unwrap();
@@ -99,7 +99,7 @@ async fn items_are_steps_of_the_run() {
     let item = &page["items"][0];
     assert_eq!(
         (&item["index"], &item["status"], &item["output"]),
-        (&json!(0), &json!("succeeded"), &json!({"n": "a"}))
+        (&json!(0), &json!("succeeded"), &json!({"n": 7}))
     );
     assert_eq!(item["steps"]["m[0].post"]["attempts"], 1, "{item:#}");
     assert_eq!(run["steps"]["m"]["items"], json!({"total": 2, "succeeded": 2, "failed": 0}));
@@ -262,10 +262,8 @@ async fn no_logged_item_runs_again_after_a_kill() {
     assert!(again <= 4 && logged >= 10, "{again} items ran again, {logged} were logged: {keys:?}");
     assert!(keys.values().all(|times| *times <= 2), "{keys:?}");
     let events = host.events(&done).await;
-    let of = |kind: &str| {
-        events.iter().filter(move |event| event["type"] == kind).map(|event| event["step"].to_string())
-    };
-    let ended: Vec<_> = of("step.succeeded").collect();
+    let ended = events.iter().filter(|event| event["type"] == "step.succeeded");
+    let ended: Vec<_> = ended.map(|event| event["step"].to_string()).collect();
     assert_eq!(
         (ended.len(), ended.iter().collect::<BTreeSet<_>>().len()),
         (61, 61),
@@ -334,14 +332,17 @@ async fn the_body_is_checked_with_the_flow() {
         }
     };
     let (code, path) = wrong(json!({"items": [], "step_config": {"type": "transfrom", "config": {}}})).await;
-    assert_eq!((code.as_str(), path.as_str()), ("unknown_type", "steps[0].config.step_config.type"));
+    assert_eq!((code.as_str(), path.as_str()), ("unknown_type", "flow.steps[0].config.step_config.type"));
     let (code, path) =
         wrong(json!({"items": [], "step_config": {"type": "delay", "config": {"minutes": 1}}})).await;
     assert!(["unknown_key", "missing_key"].contains(&code.as_str()), "{code} {path}");
-    assert!(path.starts_with("steps[0].config.step_config.config"), "{path}");
+    assert!(path.starts_with("flow.steps[0].config.step_config.config"), "{path}");
     let inner = json!([{"id": "a", "type": "transform", "config": {"output": "{{ steps.nobody }}"}}]);
     let (code, path) = wrong(json!({"items": [], "steps": inner})).await;
-    assert_eq!((code.as_str(), path.as_str()), ("unknown_step", "steps[0].config.steps[0].config.output"));
+    assert_eq!(
+        (code.as_str(), path.as_str()),
+        ("unknown_step", "flow.steps[0].config.steps[0].config.output")
+    );
 }
 
 #[tokio::test]
@@ -350,7 +351,7 @@ async fn a_body_too_many_or_too_few_is_the_configs_fault() {
     let step = json!({"type": "transform", "config": {"output": 1}});
     for config in [
         json!({"items": []}),
-        json!({"items": [], "step_config": step, "steps": [{"id": "a", "type": "transform", "config": {"output": 1}}]}),
+        json!({"items": [], "step_config": step, "steps": [{"id": "b", "type": "transform", "config": {"output": 1}}]}),
     ] {
         let step = host.step("for_each", config).await;
         assert_eq!(

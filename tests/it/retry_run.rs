@@ -1,7 +1,7 @@
 //! A run that ended badly goes on from where it failed, as a new run.
 
 use serde_json::{Value, json};
-use stepcell_tests::{Host, Shop};
+use stepcell_tests::{Host, Shop, stepcell};
 
 async fn with_shop() -> (Shop, Host) {
     let shop = Shop::start().await;
@@ -199,4 +199,17 @@ async fn what_can_not_be_tried_again_is_refused() {
     assert_eq!(refused(old.clone(), wrong).await, (422, "invalid_flow".to_owned()));
     assert_eq!(refused(old, json!({"form": "pay"})).await.0, 400);
     assert_eq!(refused("01890a5d-ac96-774b-bcce-b302099a8057".to_owned(), json!({})).await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_hands_in_the_corrected_flow() {
+    let (shop, host) = with_shop().await;
+    let old = failed(&host, &shop).await;
+    let fixed = host.folder().join("fixed.json");
+    std::fs::write(&fixed, order(&shop, "/orders/7").to_string()).unwrap();
+    let arguments = ["runs", "retry", &old, "--flow", "fixed.json", "--wait", "--url", &host.url];
+    let output = stepcell(host.folder(), &arguments);
+    assert_eq!(output.code, Some(0), "{}", output.shown());
+    assert_eq!(output.json()["ship"]["body"]["customer"], "Ada", "{}", output.shown());
+    assert_eq!(asked(&shop, "/echo"), 1);
 }

@@ -98,7 +98,10 @@ async fn it_sees_nothing_of_the_steps_outside() {
     flow["steps"].as_array_mut().unwrap().insert(0, before);
     let (status, problem) = host.post("/runs", &json!({"flow": flow})).await;
     assert_eq!(status, 422, "{problem:#}");
-    assert_eq!(problem["errors"][0]["path"], "steps[1].config.flow.steps[0].config.output", "{problem:#}");
+    assert_eq!(
+        problem["errors"][0]["path"], "flow.steps[1].config.flow.steps[0].config.output",
+        "{problem:#}"
+    );
 }
 
 #[tokio::test]
@@ -223,7 +226,7 @@ steps:
               name: inner
               steps:
                 - {{ id: pay, type: http_request, config: {{ method: POST, url: "{url}/echo", body: "{{{{ input.n }}}}" }} }}
-                - {{ id: go, type: wait_for_event, after: pay, config: {{ event_name: go }} }}
+                - {{ id: go, type: wait_for_event, after: pay, config: {{ event_name: go, match: {{ n: "{{{{ input.n }}}}" }} }} }}
               output: "{{{{ steps.pay.body.body * 10 }}}}"
 "#
     );
@@ -231,7 +234,9 @@ steps:
     host.until(&run, "waiting").await;
     assert_eq!(shop.seen().len(), 3);
     host.restart().await;
-    assert_eq!(host.send("go", &json!(null)).await, 1);
+    for n in [3, 1, 2] {
+        assert_eq!(host.send("go", &json!({"n": n})).await, 1);
+    }
     let done = host.until(&run, "succeeded").await;
     let results = json!([{"s": 10}, {"s": 20}, {"s": 30}]);
     assert_eq!(done["output"]["m"]["results"], results, "{done:#}");
