@@ -4,5 +4,6 @@ mod kill;
 mod full_disk;
 mod failing_sync;
 mod second_host;
+mod clock;
 mod absurd;
 mod every_event;

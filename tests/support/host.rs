@@ -1,3 +1,4 @@
+mod clock;
 mod trouble;
 
 use std::{
@@ -40,6 +41,7 @@ struct Calling {
     /// The size of the disk, in MiB, where it is one of its own.
     small_disk: Option<u32>,
     failing_syncs: bool,
+    moving_clock: bool,
 }
 
 impl HostBuilder {
@@ -358,6 +360,9 @@ fn spawn(folder: &Path, calling: &Calling) -> Child {
     command.envs(calling.environment.iter().map(|(name, value)| (name, value)));
     let log =
         fs::OpenOptions::new().create(true).append(true).open(folder.join("serve.log")).expect("a file");
+    if calling.moving_clock {
+        command.envs(clock::environment(folder));
+    }
     if let Some(mebibytes) = calling.small_disk {
         command = trouble::on_small_disk(&command, folder, mebibytes);
     }
