@@ -1,6 +1,7 @@
 //! Computing in steps, on a served host with real syncs, beside plain processes that compute the same.
 
 use std::{
+    fs,
     hint::black_box,
     time::{Duration, Instant},
 };
@@ -8,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use stepcell_core::Json;
+use stepcell_sandbox::Options;
 use stepcell_tests::Host;
 
 use crate::{
@@ -80,7 +82,7 @@ pub(crate) async fn measure(effort: Effort) -> Result<Vec<Figure>> {
     for language in &LANGUAGES {
         figures.extend(language.measure(&host, effort).await?);
     }
-    figures.push(heavy(&host, effort).await?);
+    figures.extend(heavy(&host, effort).await?);
     figures.push(fan_out(&host, effort).await?);
     Ok(figures)
 }
@@ -118,27 +120,40 @@ impl Language {
     }
 }
 
-/// How much slower a step computes than the same function in this program, at the same level of optimisation.
-async fn heavy(host: &Host, effort: Effort) -> Result<Figure> {
+/// How much slower a step computes than the same function in this program, at the same level of optimisation, and than
+/// a bare call: what lies between those two is the price of wasm with fuel and epochs, and not the host's.
+async fn heavy(host: &Host, effort: Effort) -> Result<[Figure; 2]> {
     let step = json!({ "type": "fibo", "config": { "n": HEAVY } });
     let call = call(host, &row(HEAVY_STEPS, &step));
     check(&call, &format!("/steps/s{}/output", HEAVY_STEPS - 1), fibo(HEAVY)).await?;
-    let (mut runs, mut plain) = (Vec::new(), Vec::new());
+    let plugins = tempfile::tempdir()?;
+    fs::copy(stepcell_tests::guest("fibo"), plugins.path().join("fibo.wasm"))?;
+    let bed = Bed::with(|options| Options { folders: vec![plugins.path().to_owned()], ..options }).await?;
+    let work = bed.work("fibo", &json!({ "n": HEAVY }), &Json::from(json!({})))?;
+    let (mut runs, mut bare, mut plain) = (Vec::new(), Vec::new(), Vec::new());
     let before = syncs(host).await?;
     for _ in 0..effort.of(7, 1) {
         runs.extend(call.one_by_one(1).await?);
+        bare.push(bed.bare(&work, HEAVY_STEPS).await?.iter().sum());
         let started = Instant::now();
         for _ in 0..HEAVY_STEPS {
             black_box(fibo(black_box(HEAVY)));
         }
         plain.push(started.elapsed());
     }
+    bed.stop().await;
     let syncs = (syncs(host).await? - before) / runs.len() as f64;
+    let (runs, bare, plain) = (spread(&runs, millis)?, spread(&bare, millis)?, spread(&plain, millis)?);
     let what = format!("{HEAVY_STEPS} × fibo({HEAVY}) as steps in Rust");
-    Ok(Figure::spread(what, Unit::Millis, spread(&runs, millis)?)
-        .over("native, in one process", spread(&plain, millis)?.p50)
-        .ratio_at_most(1.5)
-        .syncs(syncs, None))
+    Ok([
+        Figure::spread(&what, Unit::Millis, runs)
+            .over("as many bare wasmtime calls", bare.p50)
+            .syncs(syncs, None),
+        Figure::spread(&what, Unit::Millis, runs)
+            .over("native, in one process", plain.p50)
+            .ratio_at_most(1.5)
+            .syncs(syncs, None),
+    ])
 }
 
 /// Many light items of one step, beside as many bare calls of what they call.
