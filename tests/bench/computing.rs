@@ -192,12 +192,13 @@ async fn fan_out(host: &Host, effort: Effort) -> Result<Figure> {
 /// Steps one after the other, all the same.
 fn row(steps: usize, step: &Value) -> Value {
     let step = |index: usize| {
-        let mut step = step.clone();
-        step["id"] = json!(format!("s{index}"));
-        if let Some(before) = index.checked_sub(1) {
-            step["after"] = json!([format!("s{before}")]);
+        let after: Vec<String> =
+            index.checked_sub(1).map(|before| format!("s{before}")).into_iter().collect();
+        let mut all = json!({ "id": format!("s{index}"), "after": after });
+        if let (Some(all), Some(step)) = (all.as_object_mut(), step.as_object()) {
+            all.extend(step.clone());
         }
-        step
+        all
     };
     json!({ "name": format!("row-of-{steps}"), "steps": (0..steps).map(step).collect::<Vec<_>>() })
 }

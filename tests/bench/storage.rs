@@ -1,7 +1,7 @@
 //! Many runs that are over or asleep: what they cost on the disk and in memory, and how fast they are found.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -189,7 +189,7 @@ async fn asleep(host: &Host) -> Result<()> {
 }
 
 /// Waits until nobody writes into a folder; gives what it takes on the disk then.
-async fn still(folder: &PathBuf) -> Result<u64> {
+async fn still(folder: &Path) -> Result<u64> {
     let started = Instant::now();
     let (mut bytes, mut since) = (disk_bytes(folder)?, Instant::now());
     while since.elapsed() < STILL {
