@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::Arc,
+    time::SystemTime,
 };
 
 use futures_util::{StreamExt, stream};
@@ -82,6 +83,8 @@ struct Story {
     label: String,
     /// Events that were there when the host stopped.
     before: usize,
+    /// When the next host began.
+    next: SystemTime,
     log: Vec<Event>,
     output: Option<Json>,
     done: BTreeMap<String, Vec<Effect>>,
@@ -113,6 +116,7 @@ async fn story(sandbox: &Arc<Sandbox>, effects: &Effects, last: u64) -> Story {
     let store = open(folder.path()).await;
     let (run, _) = store.list(stepcell_store::Query { limit: 2, ..Default::default() }).await.unwrap()[0];
     let before = store.events(run, 0, usize::MAX).await.unwrap().len();
+    let next = SystemTime::now();
     let (engine, runtime) = start(Arc::new(store), sandbox).await;
     let view = to_its_end(&engine, run).await;
     let log = engine.events(run, 0, usize::MAX).await.unwrap();
@@ -125,7 +129,7 @@ async fn story(sandbox: &Arc<Sandbox>, effects: &Effects, last: u64) -> Story {
             done.entry(what.to_owned()).or_default().push(effect);
         }
     }
-    Story { label, before, log, output: view.output, done }
+    Story { label, before, next, log, output: view.output, done }
 }
 
 /// Says yes when it is asked for, and waits.
@@ -173,27 +177,30 @@ impl Story {
             // In flight at the crash, and again; what fails once is asked once more.
             let most = if what == "flaky" { 3 } else { 2 };
             assert!(done.len() <= most, "{label}, {what}: {} times", done.len());
-            self.check_once_logged(what, done);
+            self.check_log(what, done);
         }
     }
 
-    /// What has its result in the log is not done again.
-    fn check_once_logged(&self, what: &str, done: &[Effect]) {
+    /// What has its result in the log is not done again, and nothing is done before its attempt is in the log.
+    fn check_log(&self, what: &str, done: &[Effect]) {
         let step = match what.strip_prefix("box-") {
             Some(item) => {
                 format!("pack[{}].box", ["a", "b", "c"].iter().position(|known| *known == item).unwrap())
             }
             None => what.to_owned(),
         };
-        let logged = self.log.iter().find(|event| {
-            matches!(event.kind, EventKind::StepSucceeded(_))
-                && event.step.as_ref().is_some_and(|id| id.as_str() == step)
-        });
-        let logged = logged.unwrap_or_else(|| panic!("{}: no result of `{step}`", self.label)).at;
+        let is_of = |event: &&Event| event.step.as_ref().is_some_and(|id| id.as_str() == step);
+        let mut results =
+            self.log.iter().filter(is_of).filter(|event| matches!(event.kind, EventKind::StepSucceeded(_)));
+        let logged = results.next().unwrap_or_else(|| panic!("{}: no result of `{step}`", self.label)).at;
         for effect in done {
             let at = jiff::Timestamp::try_from(effect.at).unwrap();
             assert!(at <= logged, "{}, {what}: done at {at}, in the log at {logged}", self.label);
         }
+        let started = self.log[..self.before].iter().filter(is_of);
+        let started = started.filter(|event| matches!(event.kind, EventKind::StepStarted(_))).count();
+        let early = done.iter().filter(|effect| effect.at < self.next).count();
+        assert!(early <= started, "{}, {what}: done {early} times in {started} logged attempts", self.label);
     }
 }
 

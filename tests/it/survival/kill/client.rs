@@ -18,6 +18,9 @@ use super::{
     ledger::Ledger,
 };
 
+/// One submission in so many is of several runs.
+const MANY_ONE_IN: u32 = 10;
+const MANY: usize = 3;
 /// How often a client looks whether its run has come as far as it waits for.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -95,8 +98,12 @@ pub(super) async fn live(world: Arc<World>, client: u64, seed: u64) {
     for number in 0.. {
         let Ok(room) = world.room.acquire().await else { return };
         room.forget();
-        let kind = Kind::ALL[rng.random_range(0..Kind::ALL.len())];
         let label = format!("{client}-{number}");
+        if rng.random_ratio(1, MANY_ONE_IN) {
+            submit_many(&world, &label).await;
+            continue;
+        }
+        let kind = Kind::ALL[rng.random_range(0..Kind::ALL.len())];
         let early = rng.random();
         if kind == Kind::Received && early {
             send(&world, &label).await;
@@ -125,6 +132,21 @@ async fn submit(world: &World, kind: Kind, label: &str, nap: u32) {
     ledger.begun(label, kind, run["run_id"].as_str().unwrap());
     if status == 200 && kind == Kind::Awaited {
         ledger.told(label, |entry| entry.ended = Some(run));
+    }
+}
+
+/// Several runs by one call, which is acknowledged as a whole.
+async fn submit_many(world: &World, label: &str) {
+    let labels: Vec<String> = (0..MANY).map(|number| format!("{label}.{number}")).collect();
+    let inputs: Vec<Value> =
+        labels.iter().map(|label| json!({"label": label, "url": world.effects, "nap": 0})).collect();
+    let body = json!({"flow": Kind::Effects.flow(), "inputs": inputs, "idempotency_key": label});
+    let (status, answer) = world.ask("/runs", Some(&body)).await;
+    assert_eq!(status, 202, "{label}: {answer:#}");
+    let runs = answer["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), MANY, "{label}: {answer:#}");
+    for (label, run) in labels.iter().zip(runs) {
+        world.ledger().begun(label, Kind::Effects, run["run_id"].as_str().unwrap());
     }
 }
 

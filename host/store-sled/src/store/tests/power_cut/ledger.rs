@@ -19,6 +19,8 @@ use crate::SledStore;
 
 /// More runs than there ever are.
 const ALL: usize = 1_000_000;
+/// The writers' runs have smaller numbers.
+const AFTERWARDS: u64 = 1 << 40;
 
 pub(super) type SharedLedger = Arc<Mutex<Ledger>>;
 
@@ -67,7 +69,7 @@ fn waits_at(seq: u64) -> bool {
 }
 
 fn due(n: u64, seq: u64) -> Timestamp {
-    at(i64::try_from(n * 100 + seq).unwrap())
+    at(i64::try_from(n % 1_000_000 * 100 + seq).unwrap())
 }
 
 fn claims(n: u64) -> bool {
@@ -177,7 +179,7 @@ impl Ledger {
 
     /// Writes, as the host would.
     pub(super) async fn go_on(&mut self, store: &SledStore) {
-        let n = self.at.keys().next_back().map_or(1, |n| n + 1_000_000);
+        let n = self.at.keys().next_back().map_or(0, |n| *n).max(AFTERWARDS) + 1;
         for seq in 1..=20 {
             store.append(nth(n, seq, false)).await.unwrap();
         }
