@@ -83,10 +83,11 @@ impl Asked {
         self.heading("description")
     }
 
-    /// What the payload has to be; nothing where anything will do.
-    pub(crate) fn schema(&self) -> Option<&Map<String, Value>> {
-        let form = self.form.as_ref()?.as_object()?;
-        form.keys().any(|key| !matches!(key.as_str(), "title" | "description")).then_some(form)
+    /// What the payload has to be, without the words above it; nothing where anything will do.
+    pub(crate) fn schema(&self) -> Option<Map<String, Value>> {
+        let mut form = self.form.as_ref()?.as_object()?.clone();
+        form.retain(|key, _| !matches!(key.as_str(), "title" | "description"));
+        (!form.is_empty()).then_some(form)
     }
 
     /// The line to type that answers; `url` is the server, where the config does not say it.
@@ -99,7 +100,7 @@ impl Asked {
                 quoted(&format!("{}/api/v1/events/{}", server.as_str().trim_end_matches('/'), self.name))
             );
         }
-        let payload = self.schema().map(|form| sketch(form).to_string());
+        let payload = self.schema().map(|form| sketch(&form).to_string());
         let payload = payload.map(|payload| format!(" --payload {}", quoted(&payload))).unwrap_or_default();
         let url = if named { format!(" --url {}", quoted(server.as_str())) } else { String::new() };
         format!("stepcell runs resume {run} --step {}{payload}{url}", quoted(step))
@@ -196,8 +197,8 @@ mod tests {
                 "level": {"enum": ["a"]},
             },
         });
-        insta::assert_snapshot!(command(&asked(form), "m[3].ask", true), @"");
-        insta::assert_snapshot!(command(&asked(json!({"title": "x"})), "ask", false), @"");
+        insta::assert_snapshot!(command(&asked(form), "m[3].ask", true), @r#"stepcell runs resume 01010101-0101-0101-0101-010101010101 --step 'm[3].ask' --payload '{"amount":3,"note":"…","by":null}' --url http://127.0.0.1:7420/"#);
+        insta::assert_snapshot!(command(&asked(json!({"title": "x"})), "ask", false), @"stepcell runs resume 01010101-0101-0101-0101-010101010101 --step ask");
     }
 
     #[test]
@@ -205,7 +206,7 @@ mod tests {
         let matching = Some(json!({"who": "o'neil"}));
         let event = Asked { name: "order.paid".to_owned(), matching, ..asked(json!({})) };
         assert_eq!(event.summary(), "for the event `order.paid`, until 2026-01-02T03:04:05Z");
-        insta::assert_snapshot!(command(&event, "wait", false), @"");
+        insta::assert_snapshot!(command(&event, "wait", false), @r#"curl -H 'content-type: application/json' --data '{"who":"o'\''neil"}' http://127.0.0.1:7420/api/v1/events/order.paid"#);
     }
 
     #[track_caller]

@@ -80,7 +80,7 @@ pub(crate) enum Command {
     Hear {
         step: StepId,
         event: Arc<KeptEvent>,
-        answer: oneshot::Sender<bool>,
+        answer: oneshot::Sender<Result<bool, stepcell_store::Error>>,
     },
 }
 

@@ -177,7 +177,7 @@ async fn wake(engine: &Arc<Inner>, waiter: Waiter, event: &Arc<KeptEvent>) -> Re
     let (answer, heard) = oneshot::channel();
     match load::tell(engine, run, Command::Hear { step: step.clone(), event: event.clone(), answer }).await {
         Ok(()) => match heard.await {
-            Ok(heard) => Ok(heard),
+            Ok(heard) => heard.map_err(Error::Store),
             Err(_) => has_heard(engine, run, event).await,
         },
         Err(Error::Finished { .. } | Error::NoSuchRun(_)) => Ok(false),

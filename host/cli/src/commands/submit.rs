@@ -34,6 +34,7 @@ use crate::{
 /// is 1 where a run did not succeed. The first Ctrl-C stops sending, the second one the waiting.
 ///
 /// stepcell submit flow.yaml --input 'id: A-17' --idempotency-key order-A-17 --wait
+///
 /// stepcell submit flow.yaml --inputs orders.jsonl --concurrency 32
 #[derive(Debug, Args)]
 pub struct Submit {

@@ -19,9 +19,10 @@ impl Driver {
         match command {
             Command::Cancel { reason, answer } => {
                 self.cancel_run(reason)?;
-                self.outbox.synced(&self.engine, &self.state).await?;
+                let synced = self.outbox.synced(&self.engine, &self.state).await;
                 // Nobody may be listening any more; the cancel holds all the same.
-                let _ = answer.send(Ok(self.view()));
+                let _ = answer.send(synced.clone().map(|()| self.view()).map_err(Error::Store));
+                synced?;
             }
             Command::Sync { answer } => {
                 self.outbox.synced(&self.engine, &self.state).await?;
@@ -36,18 +37,23 @@ impl Driver {
                 let _ = answer.send(());
             }
             Command::Resume { resume, answer } => {
-                let resumed = self.resume(&resume)?;
-                if resumed.is_ok() {
-                    self.outbox.synced(&self.engine, &self.state).await?;
+                if let Err(refused) = self.resume(&resume)? {
+                    let _ = answer.send(Err(refused));
+                    return Ok(());
                 }
-                let _ = answer.send(resumed.map(|()| self.view()));
+                let synced = self.outbox.synced(&self.engine, &self.state).await;
+                let _ = answer.send(synced.clone().map(|()| self.view()).map_err(Error::Store));
+                synced?;
             }
             Command::Hear { step, event, answer } => {
-                let heard = self.hear(&step, &event, false).await?;
-                if heard {
-                    self.outbox.synced(&self.engine, &self.state).await?;
-                }
-                let _ = answer.send(heard);
+                let heard = self.hears(&step, &event).await;
+                let _ = answer.send(match &heard {
+                    Ok(heard) => Ok(*heard),
+                    Err(Error::Store(error)) => Err(error.clone()),
+                    // The log tells whether it was heard.
+                    Err(_) => return heard.map(drop),
+                });
+                heard?;
             }
         }
         Ok(())

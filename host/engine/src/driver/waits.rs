@@ -71,24 +71,34 @@ impl Looks {
 impl Driver {
     /// Resumes a waiting step with what was sent, or says why it can not.
     pub(super) fn resume(&mut self, resume: &Resume) -> Result<Result<(), Error>, Error> {
-        let step = match self.resumable(resume) {
-            Ok(step) => step,
+        let (step, at) = match self.resumable(resume) {
+            Ok(found) => found,
             Err(refused) => return Ok(Err(refused)),
         };
         let approved = resume.approved.unwrap_or(true);
         let signal =
             Signal { approved, ..Signal::new(&resume.payload, resume.by.as_deref(), Timestamp::now()) };
-        self.signal(step, &signal, None).map(Ok)
+        self.signal((step, at), &signal, None).map(Ok)
+    }
+
+    /// Resumes a waiting step with an event that was sent; what comes of it is on the disk.
+    pub(super) async fn hears(&mut self, step: &StepId, event: &KeptEvent) -> Result<bool, Error> {
+        let heard = self.hear(step, event, false).await?;
+        if heard {
+            self.outbox.synced(&self.engine, &self.state).await?;
+        }
+        Ok(heard)
     }
 
     /// Resumes a waiting step with an event, if it is one that the step waits for and that the run has not had.
     /// `is_kept` says that it was kept for the step, rather than sent to all that wait.
-    pub(super) async fn hear(
+    async fn hear(
         &mut self,
         step: &StepId,
         event: &KeptEvent,
         is_kept: bool,
     ) -> Result<bool, Error> {
+        let Some(at) = self.at(step.as_str()) else { return Ok(false) };
         let admits = self.awaited(step).is_some_and(|wait| wait.admits(event));
         if !admits || self.state.heard.contains(&(event.name.clone(), event.id.clone())) {
             return Ok(false);
@@ -104,7 +114,7 @@ impl Driver {
             mine(Taken::All).await?;
         }
         let signal = Signal::new(&event.payload, event.by.as_deref(), event.at);
-        self.signal(step.clone(), &signal, Some(event.id.clone()))?;
+        self.signal((step.clone(), at), &signal, Some(event.id.clone()))?;
         Ok(true)
     }
 
@@ -157,16 +167,20 @@ impl Driver {
         Ok(())
     }
 
-    fn signal(&mut self, step: StepId, signal: &Signal<'_>, event: Option<String>) -> Result<(), Error> {
+    fn signal(
+        &mut self,
+        (step, at): (StepId, At),
+        signal: &Signal<'_>,
+        event: Option<String>,
+    ) -> Result<(), Error> {
         let damaged = |reason: String| Error::Damaged { run: self.run, reason };
-        let at = self.at(step.as_str()).ok_or_else(|| damaged(format!("step `{step}` is gone")))?;
         let signal = Json::from_serialize(signal).map_err(|error| damaged(error.to_string()))?;
         self.emit(Some(step), EventKind::StepResumed(StepResumed { signal, event }))?;
         self.ready.push_back(at);
         Ok(())
     }
 
-    fn resumable(&self, resume: &Resume) -> Result<StepId, Error> {
+    fn resumable(&self, resume: &Resume) -> Result<(StepId, At), Error> {
         let step =
             waiting::target(self.run, &self.state, resume.step.as_deref()).map_err(
                 |error| match &resume.step {
@@ -184,7 +198,8 @@ impl Driver {
             Some(form) if resume.approved != Some(false) => waiting::check_form(form, &resume.payload)?,
             _ => {}
         }
-        Ok(step)
+        let at = self.at(step.as_str());
+        at.map(|at| (step, at)).ok_or(Error::NotWaiting { run: self.run, step: resume.step.clone() })
     }
 
     fn is_no_step(&self, step: &str) -> bool {

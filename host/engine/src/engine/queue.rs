@@ -145,7 +145,7 @@ impl Inner {
                 let _ = answer.send(Err(Error::NotWaiting { run, step: resume.step }));
             }
             Command::Hear { answer, .. } => {
-                let _ = answer.send(false);
+                let _ = answer.send(Ok(false));
             }
         }
     }

@@ -10,7 +10,7 @@ use stepcell_core::{
     Event, EventKind, Json, RunId, StepId,
     event::Wait,
     parse::{Document, Format},
-    run::{RunState, RunStatus, StepStatus},
+    run::{RunState, StepStatus},
 };
 use stepcell_engine::{Engine, Resume};
 use tokio::task::JoinHandle;
@@ -66,7 +66,8 @@ impl Answering {
             }
             _ => {}
         }
-        self.open.is_empty() && live.state().is_some_and(is_stuck)
+        let parked = matches!(event.kind, EventKind::RunWaiting);
+        parked && self.open.is_empty() && live.state().is_some_and(is_stuck)
     }
 
     /// Asks the person at the terminal for the next approval; `None` where the person ends the input instead. Never done
@@ -128,7 +129,7 @@ impl Answering {
     }
 }
 
-/// Whether a run waits for signals alone, none of which has a deadline.
+/// Whether a parked run waits for signals alone, none of which has a deadline.
 fn is_stuck(state: &RunState) -> bool {
     let goes_on = state.steps.values().any(|step| match (step.status, &step.wait) {
         (StepStatus::Waiting, Some(Wait::Signal { deadline, .. })) => deadline.is_some(),
@@ -137,7 +138,7 @@ fn is_stuck(state: &RunState) -> bool {
         (StepStatus::Waiting | StepStatus::Running, _) => true,
         _ => step.retry_at.is_some(),
     });
-    state.status == RunStatus::Waiting && state.deadline.is_none() && !goes_on
+    state.deadline.is_none() && !goes_on
 }
 
 /// Asks until there is an answer; `None` where the person ends the input instead.
@@ -163,7 +164,7 @@ fn converse(
         return Ok(Some((approved, Json::null())));
     };
     writeln!(out, "  the payload has to fit {}", text::line(&Value::Object(schema.clone()).to_string()))?;
-    let question = format!("  payload, such as {}: ", text::line(&sketch(schema).to_string()));
+    let question = format!("  payload, such as {}: ", text::line(&sketch(&schema).to_string()));
     loop {
         let Some(answer) = ask(input, out, &question)? else { return Ok(None) };
         match Document::read(&answer, Format::Yaml, INPUT_BYTES_MAX) {

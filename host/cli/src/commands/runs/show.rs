@@ -168,7 +168,7 @@ impl Shown<'_> {
             let _ = writeln!(out, "  that matches {matching}");
         }
         if let Some(schema) = asked.schema() {
-            let _ = writeln!(out, "  with a payload that fits {}", Value::Object(schema.clone()));
+            let _ = writeln!(out, "  with a payload that fits {}", Value::Object(schema));
         }
         let _ = writeln!(out, "  {}", asked.command(self.id, step, self.server, self.named));
     }
