@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     thread,
@@ -17,13 +18,17 @@ use crate::{
     error,
     files::Files,
     folder::{self, DataDir},
-    holds, keys,
+    holds, keys, mark,
     view::Counts,
 };
 
 /// sled's folder within the data folder, and its log within that.
 const FOLDER: &str = "store";
 const LOG: &str = "db";
+/// sled's parameters beside it, which it writes first and never syncs.
+const PARAMETERS: &str = "conf";
+/// What the name of a file ends with that sled has not written to its end.
+const UNFINISHED: &str = ".generating";
 /// Memory for pages that are read or written again soon. Small: what is read often is what was written last, and
 /// the operating system keeps the file's pages as well.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -35,6 +40,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// Opens sled and, to sync it, its file once more; and syncs what opening has written.
 pub(crate) fn log(data: &DataDir, disk: &Disk) -> Result<(Db, File), Error> {
     let folder = data.path().join(FOLDER);
+    clear_unfinished(data).map_err(|e| error::io("clear away what an interrupted start has left", &e))?;
     let db = open_sled(&folder)?;
     let sync = || {
         let dir = data.subfolder(FOLDER)?;
@@ -94,6 +100,28 @@ pub(crate) fn counts(tree: &Tree) -> Result<Counts, Error> {
         return Ok(Counts::default());
     };
     Counts::decode(&row)
+}
+
+/// Removes what sled was writing when a start was cut short, before anything of it was synced: it takes a half-written
+/// snapshot for a whole one later, and refuses a half-written file of parameters.
+fn clear_unfinished(data: &DataDir) -> io::Result<()> {
+    let dir = match data.dir().open_dir(FOLDER) {
+        Ok(dir) => dir,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in dir.entries()? {
+        let name = entry?.file_name();
+        if name.to_string_lossy().ends_with(UNFINISHED) {
+            dir.remove_file(name)?;
+        }
+    }
+    // With a mark there was a commit: a log that is gone then is damage, and is told.
+    let begun = dir.metadata(LOG).is_ok_and(|log| log.len() > 0) || mark::is_there(data);
+    if !begun && dir.exists(PARAMETERS) {
+        dir.remove_file(PARAMETERS)?;
+    }
+    Ok(())
 }
 
 fn open_sled(folder: &Path) -> Result<Db, Error> {
