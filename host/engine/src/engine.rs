@@ -165,9 +165,12 @@ impl Engine {
         &self.inner
     }
 
-    /// Whether every run that was open at the start has been taken up, and the store takes writes.
+    /// Whether every run that was open at the start has been taken up, the store takes writes, and nobody has asked
+    /// the engine to stop.
     pub fn ready(&self) -> bool {
-        self.inner.recovered.load(Ordering::Acquire) && self.inner.broken.lock().is_none()
+        self.inner.recovered.load(Ordering::Acquire)
+            && self.inner.broken.lock().is_none()
+            && !self.inner.draining.is_cancelled()
     }
 
     /// Checks a flow against the catalog of now and makes it ready to run.
@@ -331,8 +334,9 @@ impl Engine {
     pub async fn shutdown(&self) {
         self.inner.draining.cancel();
         self.inner.stopping.cancel();
-        self.inner.forget_all_waiters();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+        // Last, since a run may have ended just now.
+        self.inner.forget_all_waiters();
     }
 }

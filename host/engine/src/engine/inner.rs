@@ -164,13 +164,15 @@ impl Inner {
 
     /// A run has ended, and that is on the disk.
     pub(crate) fn run_ended(self: &Arc<Self>, run: RunId, view: RunView) {
-        self.release(run);
+        // Whoever hears of the end finds the place free.
+        self.runs.lock().deactivate(run);
         self.revivals.lock().remove(&run);
         self.ended.fetch_add(1, Ordering::Relaxed);
         for waiter in self.waiters.lock().remove(&run).unwrap_or_default() {
             // Whoever waited may have gone.
             let _ = waiter.send(Ok(view.clone()));
         }
+        self.vacated();
     }
 
     /// A driver could not go on. What it had not got to the disk is decided anew, from the log: at once where
