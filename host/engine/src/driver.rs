@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Blobs, Completion, Error, Resume, blobs::RunBlobs, engine::Inner, meter::Meter, prepared::Prepared,
+    Blobs, Completion, Error, Resume, blobs::RunBlobs, engine::Inner, load, meter::Meter, prepared::Prepared,
     progress::Decision, view::RunView,
 };
 use earlier::Earlier;
@@ -209,6 +209,7 @@ impl Driver {
     }
 
     async fn run_to_stop(&mut self) -> Result<Stop, Error> {
+        self.refresh().await?;
         self.look_back().await?;
         self.catch_up()?;
         loop {
@@ -266,6 +267,20 @@ impl Driver {
                 Ok(())
             }
         }
+    }
+
+    /// Reads the log again where another driver of the run has begun and left since it was read. From here on nobody else
+    /// writes to it.
+    async fn refresh(&mut self) -> Result<(), Error> {
+        let Some(read) = self.outbox.taken_up() else { return Ok(()) };
+        let written = self.engine.store.summary(self.run).await?.map_or(read, |summary| summary.seq);
+        if written > read {
+            self.state = load::state(&self.engine, self.run).await?;
+            self.outbox = Outbox::new(self.run, self.state.seq);
+            let budget = self.engine.budget.narrowed_by(&self.prepared.flow.budget);
+            self.meter = Arc::new(Meter::new(budget, &self.state.receipt()));
+        }
+        Ok(())
     }
 
     /// Brings the graphs to where the log is, and starts again what was under way when the host stopped.

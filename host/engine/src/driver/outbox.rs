@@ -35,6 +35,8 @@ pub(crate) struct Outbox {
     is_soon: bool,
     /// The last event that the store was given.
     stored: u64,
+    /// Where the log ended when the run was taken up from it; 0 for a new run.
+    read: u64,
     /// When the oldest event in here must be written at the latest.
     due: Option<Instant>,
     /// Done when everything that the store was given is on the disk.
@@ -57,6 +59,7 @@ impl Outbox {
             blobs: Vec::new(),
             is_soon: false,
             stored,
+            read: stored,
             due: None,
             last: nothing.shared(),
         }
@@ -89,6 +92,11 @@ impl Outbox {
         state.apply(&event)?;
         self.push(event);
         Ok(at)
+    }
+
+    /// The last event that was read, of a run that was taken up from its log.
+    pub(crate) fn taken_up(&self) -> Option<u64> {
+        (self.read > 0).then_some(self.read)
     }
 
     /// The next append names a blob that another run put.
