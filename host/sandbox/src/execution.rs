@@ -201,6 +201,8 @@ where
         polled
     })
     .await;
+    // The waker is the task's own, and the turn lives in the task: kept there, neither would ever be freed.
+    drop(turn.stop.waker.take());
     (result, host)
 }
 
