@@ -103,5 +103,8 @@ pub const HEADER_BYTES_MAX: usize = 64 << 10;
 /// How long open requests may go on after the host was asked to stop.
 pub const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
 
+/// How long who waits for a run may still hear of it after the host was asked to stop.
+pub const LAST_WORD_TIME: Duration = Duration::from_secs(1);
+
 /// The pause after the system refused a connection for want of descriptors or memory.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

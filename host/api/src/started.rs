@@ -1,6 +1,6 @@
 //! Answers to calls that start a run.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use axum::{
     Json,
@@ -13,7 +13,7 @@ use stepcell_engine::{Error, RunView};
 
 use crate::{
     api::Api,
-    limits::WAIT_MAX,
+    limits::{LAST_WORD_TIME, WAIT_MAX},
     problem::{Problem, Result},
 };
 
@@ -43,10 +43,16 @@ pub(crate) async fn waited<F>(api: &Api, asked: Duration, wait: impl FnOnce(Dura
 where
     F: Future<Output = std::result::Result<RunView, Error>>,
 {
+    let mut view = pin!(wait(asked.min(WAIT_MAX)));
     tokio::select! {
         biased;
-        view = wait(asked.min(WAIT_MAX)) => Ok(view?),
-        () = api.closing.cancelled() => Err(Problem::new(
+        view = &mut view => return Ok(view?),
+        () = api.closing.cancelled() => {}
+    }
+    // An engine that has stopped lets its waits go, with what they have come to.
+    match tokio::time::timeout(LAST_WORD_TIME, view).await {
+        Ok(view) => Ok(view?),
+        Err(_) => Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "stopping",
             "the host is stopping; the run goes on when it starts again, if it was stored",

@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use indicatif::MultiProgress;
 use stepcell_core::{
     Event, EventKind, StepId,
-    event::CapabilityDenied,
+    event::{CapabilityDenied, Wait},
     run::{FoldError, RunState},
 };
 
@@ -33,6 +33,15 @@ pub(crate) struct Live {
     denied: Vec<(Option<StepId>, CapabilityDenied)>,
     verbose: bool,
     tree: Option<Tree>,
+}
+
+/// Whether an event within a fan-out is told to who does not ask for everything.
+fn matters(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::StepFailed(_) => true,
+        EventKind::StepWaiting(waiting) => matches!(waiting.wait, Wait::Signal { .. }),
+        _ => false,
+    }
 }
 
 /// Where a tree can be drawn: `None` where stderr is no terminal.
@@ -140,7 +149,11 @@ impl Live {
         match &self.tree {
             Some(tree) => tree.update(id, step),
             None => {
-                if let Some(line) = step_line::news(&self.labels.label(id), step, kind, self.verbose) {
+                // A fan-out may have thousands of steps: of those it is told what somebody has to know.
+                let told = self.verbose || !id.as_str().contains('[') || matters(kind);
+                if let Some(line) = step_line::news(&self.labels.label(id), step, kind, self.verbose)
+                    && told
+                {
                     note(&line);
                 }
             }

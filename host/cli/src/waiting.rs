@@ -56,6 +56,7 @@ impl Waiting {
         match self {
             Self::Timer { until } => format!("until {}", text::moment(*until)),
             Self::Signal(asked) => asked.summary(),
+            Self::Items { count: 1 } => "for 1 item".to_owned(),
             Self::Items { count } => format!("for {count} items"),
         }
     }

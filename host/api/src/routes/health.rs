@@ -53,7 +53,7 @@ async fn readyz(State(api): State<Api>) -> Result<&'static str> {
     }
     if !api.engine.ready() {
         return Err(not_ready(
-            "runs that were open when the host stopped are still being taken up".to_owned(),
+            "the host is stopping, or still takes up the runs that were open when it stopped".to_owned(),
         ));
     }
     Ok("ready\n")

@@ -2,6 +2,7 @@
 
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::is_passing;
 use crate::{
@@ -20,18 +21,24 @@ struct Problem {
     hint: Option<String>,
     #[serde(default)]
     errors: Vec<Entry>,
+    /// What came first, where a second one is refused.
+    #[serde(default)]
+    first: Option<Value>,
 }
 
 /// The error for an answer that is no success. Problems of a flow keep their list; the caller, who knows the
 /// file, gives them their places.
 pub(super) fn error(status: StatusCode, body: &str, server: &Url) -> Error {
-    let Ok(Problem { code, detail, hint, errors }) = serde_json::from_str(body) else {
+    let Ok(Problem { code, mut detail, hint, errors, first }) = serde_json::from_str(body) else {
         let reason = anyhow::anyhow!("{status}, without a reason that this version understands");
         return Error::system(format!("{server} refused the call"), reason)
             .or_hint("check that `--url` names a stepcell server");
     };
     if !errors.is_empty() {
         return Error::Problems(Listing { errors, ..Listing::default() });
+    }
+    if let Some(first) = first {
+        detail = format!("{detail}, with {first}");
     }
     if is_passing(status) {
         return Error::System { message: format!("{server}: {detail} ({code})"), hint, source: None };
@@ -63,6 +70,14 @@ mod tests {
             [{"path": "flow.steps[0].type", "line": 1, "column": 9, "code": "unknown_type", "message": "no"}]}"#;
         let Error::Problems(listing) = refuse(422, body) else { panic!("not problems") };
         assert_eq!(listing.errors[0].path, "flow.steps[0].type");
+    }
+
+    #[test]
+    fn a_second_answer_is_told_the_first() {
+        let body =
+            r#"{"code": "already_resumed", "detail": "it was resumed already", "first": {"by": "ada"}}"#;
+        let Error::Call { message, .. } = refuse(409, body) else { panic!("not a call error") };
+        assert_eq!(message, r#"it was resumed already, with {"by":"ada"}"#);
     }
 
     #[test]

@@ -79,10 +79,7 @@ impl Serve {
         let drained = drained(host.engine(), config.drain, &once, &twice);
         let served = tokio::select! {
             served = stepcell_api::serve(listener, host.api(), drained) => served,
-            () = twice.cancelled() => {
-                tracing::warn!("stopping at once; what is under way runs again at the next start");
-                Ok(())
-            }
+            () = twice.cancelled() => Ok(()),
         };
         doubting.abort();
         host.shutdown().await;
@@ -98,6 +95,7 @@ fn told(mut stop: signals::Stop) -> (CancellationToken, CancellationToken) {
         stop.asked().await;
         once.cancel();
         stop.asked().await;
+        tracing::warn!("stopping at once; what is under way runs again at the next start");
         twice.cancel();
     });
     told

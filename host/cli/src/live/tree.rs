@@ -1,5 +1,7 @@
 //! The picture of a run at a terminal: the flow, and under it a line for each step.
 
+use std::cell::Cell;
+
 use indexmap::IndexMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use stepcell_core::{
@@ -14,6 +16,8 @@ pub(super) struct Tree {
     terminal: MultiProgress,
     heading: ProgressBar,
     rows: IndexMap<StepId, Row>,
+    /// Somebody else writes to the terminal.
+    hidden: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -40,7 +44,7 @@ impl Tree {
             show(&bar, &label, StepStatus::Pending, "");
             (id.clone(), Row { bar, label })
         });
-        Self { rows: rows.collect(), heading, terminal }
+        Self { rows: rows.collect(), heading, terminal, hidden: Cell::new(false) }
     }
 
     /// Draws a step anew. Steps that are not in the flow, such as the items of a fan-out, have no row.
@@ -61,11 +65,15 @@ impl Tree {
         // A terminal that is gone has nothing to clear.
         let _ = self.terminal.clear();
         self.terminal.set_draw_target(ProgressDrawTarget::hidden());
+        self.hidden.set(true);
     }
 
+    /// Draws the tree again, where it was taken off.
     pub(super) fn unhide(&self) {
-        self.terminal.set_draw_target(ProgressDrawTarget::stderr());
-        self.tick();
+        if self.hidden.replace(false) {
+            self.terminal.set_draw_target(ProgressDrawTarget::stderr());
+            self.tick();
+        }
     }
 
     pub(super) fn tick(&self) {
@@ -74,6 +82,7 @@ impl Tree {
 
     /// Draws the tree a last time and leaves it on the screen.
     pub(super) fn finish(self) {
+        self.unhide();
         for row in self.rows.values() {
             set_style(&row.bar, STILL);
             row.bar.abandon();

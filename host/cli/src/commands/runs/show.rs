@@ -200,7 +200,8 @@ fn row((id, step): (&String, &Step)) -> [String; 7] {
 fn notes(step: &Step) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(ItemCounts { total, succeeded, failed }) = &step.items {
-        notes.push(format!("{total} items: {succeeded} succeeded, {failed} failed"));
+        let noun = if *total == 1 { "item" } else { "items" };
+        notes.push(format!("{total} {noun}: {succeeded} succeeded, {failed} failed"));
     }
     notes.extend(step.kept_from.map(|run| format!("kept from {run}")));
     // The items are counted already.
