@@ -84,7 +84,10 @@ impl World {
                 biased;
                 answer = answered => match answer {
                     Some(answer) => return answer,
-                    None => timeout(DEADLINE, address.changed()).await.expect("the host is up, and breaks off").unwrap(),
+                    None => match timeout(DEADLINE, address.changed()).await {
+                        Ok(changed) => changed.unwrap(),
+                        Err(_) => panic!("{path}: the host is up, and breaks off"),
+                    },
                 },
                 changed = address.changed() => changed.unwrap(),
             }
