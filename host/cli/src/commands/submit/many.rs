@@ -93,7 +93,7 @@ impl Many {
         let (started, total) = (Instant::now(), inputs.lines.len());
         let (stopping, under_way) = (CancellationToken::new(), UnderWay::default());
         let mut progress = Progress::new(total, terminal);
-        let mut summary = Summary::new(&self.name, total);
+        let mut summary = Summary::new(&self.name, &self.key, total);
         let lines = stream::iter(inputs.lines);
         let run = |(line, input)| self.run(line, input, &stopping, &under_way);
         let mut outcomes = lines.map(run).buffer_unordered(concurrency);

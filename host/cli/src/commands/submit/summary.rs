@@ -43,13 +43,15 @@ pub(super) struct Summary {
     /// Those that did not succeed, in the order in which they ended.
     unsuccessful: Vec<Ended>,
     still_running: Vec<Left>,
+    /// The same call under it goes on where this one ended.
+    idempotency_key: String,
     /// Why the sending stopped.
     #[serde(skip)]
     refused: Option<Error>,
 }
 
 impl Summary {
-    pub(super) fn new(flow: &str, total: usize) -> Self {
+    pub(super) fn new(flow: &str, key: &str, total: usize) -> Self {
         Self {
             flow: flow.to_owned(),
             total,
@@ -60,6 +62,7 @@ impl Summary {
             took: Duration::ZERO,
             unsuccessful: Vec::new(),
             still_running: Vec::new(),
+            idempotency_key: key.to_owned(),
             refused: None,
         }
     }
@@ -117,7 +120,12 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {} runs of {} ended", self.ended_count(), self.total, text::line(&self.flow))?;
         write!(f, " in {}: {} succeeded, {} failed", text::duration(self.took), self.succeeded, self.failed)?;
-        for (count, what) in [(self.cancelled, "cancelled"), (self.not_sent, "not sent")] {
+        let others = [
+            (self.cancelled, "cancelled"),
+            (self.still_running.len(), "going on"),
+            (self.not_sent, "not sent"),
+        ];
+        for (count, what) in others {
             if count > 0 {
                 write!(f, ", {count} {what}")?;
             }
@@ -138,6 +146,10 @@ impl fmt::Display for Summary {
         for Left { line, run_id } in &self.still_running {
             let run = run_id.map_or("not known yet".to_owned(), |run| run.to_string());
             writeln!(f, "  line {line}  {run}  goes on")?;
+        }
+        if self.ended_count() < self.total {
+            let key = text::line(&self.idempotency_key);
+            writeln!(f, "  the same call with `--idempotency-key {key}` goes on from here")?;
         }
         Ok(())
     }
@@ -160,7 +172,7 @@ mod tests {
     }
 
     fn summary() -> Summary {
-        let mut summary = Summary::new("order-intake", 9);
+        let mut summary = Summary::new("order-intake", "night-17", 9);
         summary.ended(ended(1, RunStatus::Succeeded, None));
         summary.ended(ended(3, RunStatus::Failed, Some("step `price`: no such article\nsecond line")));
         summary.ended(ended(2, RunStatus::Cancelled, None));
@@ -177,7 +189,7 @@ mod tests {
     #[test]
     fn all_that_succeeded_is_a_success() {
         let output = Output::new(crate::args::OutputFormat::Text);
-        let mut all = Summary::new("f", 1);
+        let mut all = Summary::new("f", "k", 1);
         all.ended(ended(1, RunStatus::Succeeded, None));
         all.finish(BTreeMap::new(), Duration::ZERO);
         assert!(all.print(output).is_ok());
@@ -186,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_what_the_command_ends_with() {
-        let mut refused = Summary::new("f", 2);
+        let mut refused = Summary::new("f", "k", 2);
         refused.refused(Error::call("no", "no", "no"));
         refused.refused(Error::RunFailed);
         refused.finish(BTreeMap::new(), Duration::ZERO);
@@ -196,7 +208,7 @@ mod tests {
 
     #[test]
     fn not_every_failed_run_is_named() {
-        let mut many = Summary::new("f", NAMED_MAX + 5);
+        let mut many = Summary::new("f", "k", NAMED_MAX + 5);
         (0..NAMED_MAX + 5).for_each(|line| many.ended(ended(line, RunStatus::Failed, None)));
         assert!(many.to_string().contains("and 5 more"));
     }
