@@ -74,7 +74,7 @@ async fn what_is_too_old_goes_and_what_goes_on_stays() {
         done(&host, n).await;
     }
     host.restart().await;
-    assert_eq!(left(&host, 1).await, [parked.clone()]);
+    assert_eq!(left(&host, 1).await, std::slice::from_ref(&parked));
     let (status, resumed) = host.resume(&parked, &json!({"payload": null})).await;
     assert_eq!(status, 200, "{resumed:#}");
     let ended = host.until(&parked, "succeeded").await;

@@ -92,12 +92,7 @@ impl Driver {
 
     /// Resumes a waiting step with an event, if it is one that the step waits for and that the run has not had.
     /// `is_kept` says that it was kept for the step, rather than sent to all that wait.
-    async fn hear(
-        &mut self,
-        step: &StepId,
-        event: &KeptEvent,
-        is_kept: bool,
-    ) -> Result<bool, Error> {
+    async fn hear(&mut self, step: &StepId, event: &KeptEvent, is_kept: bool) -> Result<bool, Error> {
         let Some(at) = self.at(step.as_str()) else { return Ok(false) };
         let admits = self.awaited(step).is_some_and(|wait| wait.admits(event));
         if !admits || self.state.heard.contains(&(event.name.clone(), event.id.clone())) {
