@@ -26,6 +26,7 @@ mod retry_run;
 
 // How much goes on at a time, and for how long.
 mod idempotency;
+mod many_runs;
 mod queue;
 mod deadline;
 mod drain;
