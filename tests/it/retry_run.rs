@@ -1,5 +1,6 @@
 //! A run that ended badly goes on from where it failed, as a new run.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use stepcell_tests::{Host, Shop, stepcell};
 
@@ -158,6 +159,30 @@ async fn a_retry_that_was_acknowledged_outlives_a_kill() {
         (1, &json!("ada")),
         "{done:#}"
     );
+}
+
+#[tokio::test]
+async fn a_retry_under_a_key_is_made_once() {
+    let (shop, mut host) = with_shop().await;
+    let old = failed(&host, &shop).await;
+    let again = async |host: &Host, how: Value| {
+        let call = host.request(Method::POST, &format!("/runs/{old}/retry"));
+        let answer = call.header("idempotency-key", "again-7").json(&how).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let mended = json!({"flow": order(&shop, "/orders/7")});
+    let (status, first) = again(&host, mended.clone()).await;
+    assert_eq!(status, 202, "{first:#}");
+    host.until(first["run_id"].as_str().unwrap(), "succeeded").await;
+    host.restart().await;
+    assert_eq!(again(&host, mended.clone()).await.1["run_id"], first["run_id"]);
+    assert_eq!(asked(&shop, "/orders/7"), 1);
+    let mut other = mended;
+    other["from"] = json!("ask");
+    let (status, problem) = again(&host, other).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("idempotency_key_reused")), "{problem:#}");
+    let submitted = json!({"flow": order(&shop, "/orders/7"), "idempotency_key": "again-7"});
+    assert_eq!(host.post("/runs", &submitted).await.0, 409);
 }
 
 #[tokio::test]

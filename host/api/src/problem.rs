@@ -43,15 +43,33 @@ struct Body {
     /// What came first, where a second one is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     first: Option<Value>,
-    /// Runs that were started before this went wrong.
+    /// Of many runs, those that have started all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    runs: Vec<RunId>,
+    runs: Vec<StartedRun>,
     /// Finds the cause of an internal error in the host's log.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
     /// When the same call is worth another try.
     #[serde(skip)]
     retry_after: Option<Duration>,
+}
+
+/// A run that has started although others of the same request did not.
+#[derive(Debug, Serialize)]
+pub(crate) struct StartedRun {
+    #[serde(flatten)]
+    pub(crate) of: Asking,
+    pub(crate) run_id: RunId,
+}
+
+/// The part of a request that asks for a run.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Asking {
+    /// The number of an input, from 0.
+    Index(usize),
+    /// The line of a body, from 1.
+    Line(u32),
 }
 
 impl Problem {
@@ -98,16 +116,13 @@ impl Problem {
         self
     }
 
-    /// Mends what is said of the body.
+    /// Names the runs, of `asked`, that have started all the same.
     #[must_use]
-    pub(crate) fn map_errors(mut self, mend: impl FnMut(&mut FlowProblem)) -> Self {
-        self.0.errors.iter_mut().for_each(mend);
-        self
-    }
-
-    /// Names what was started before this went wrong.
-    #[must_use]
-    pub(crate) fn with_runs(mut self, runs: Vec<RunId>) -> Self {
+    pub(crate) fn with_runs(mut self, runs: Vec<StartedRun>, asked: usize) -> Self {
+        if !runs.is_empty() {
+            let more = format!("; {} of {asked} runs have started, and `runs` names them", runs.len());
+            self.0.detail.push_str(&more);
+        }
         self.0.runs = runs;
         self
     }

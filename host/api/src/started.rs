@@ -9,7 +9,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, StatusCode, header::LOCATION};
 use serde::Serialize;
 use stepcell_core::{RunId, run::RunStatus};
-use stepcell_engine::{Error, RunView};
+use stepcell_engine::{Engine, Error, RunView};
 
 use crate::{
     api::Api,
@@ -17,11 +17,32 @@ use crate::{
     problem::{Problem, Result},
 };
 
-/// A run that goes on.
+/// A run that is on the disk.
 #[derive(Serialize)]
 pub(crate) struct Started {
-    pub(crate) run_id: RunId,
-    pub(crate) status: RunStatus,
+    run_id: RunId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<RunStatus>,
+}
+
+impl Started {
+    pub(crate) fn of(view: &RunView) -> Self {
+        Self { run_id: view.run_id, status: Some(view.status) }
+    }
+
+    /// What a submission has come to. Under a key it may have found a run that is further on; any other run has just
+    /// been written as queued.
+    pub(crate) async fn new(engine: &Engine, run_id: RunId, keyed: bool) -> Self {
+        if !keyed {
+            return Self { run_id, status: Some(RunStatus::Queued) };
+        }
+        let status = engine.status(run_id).await.unwrap_or_else(|error| {
+            // The run is there all the same, and its id is what counts.
+            tracing::warn!(%run_id, %error, "the status of a run could not be read");
+            None
+        });
+        Self { run_id, status }
+    }
 }
 
 /// The answer to who does not wait for the end.
@@ -34,7 +55,7 @@ pub(crate) fn ended(view: &RunView) -> Response {
     if view.is_final() {
         (StatusCode::OK, location(view.run_id), Json(view)).into_response()
     } else {
-        accepted(Started { run_id: view.run_id, status: view.status })
+        accepted(Started::of(view))
     }
 }
 

@@ -53,12 +53,6 @@ pub(crate) fn whole(engine: &Engine, text: &str, format: Format, key: Option<Str
     })
 }
 
-/// The flow of a submission in JSON that has nothing else.
-pub(crate) fn flow(engine: &Engine, text: &str) -> Result<Arc<Prepared>> {
-    let submission = parse::parse_submission(text, Format::Json).map_err(Problem::flow)?;
-    plan(engine, submission.flow)
-}
-
 /// A flow, or the name of a stored one, made ready to run.
 pub(crate) fn plan(engine: &Engine, flow: FlowRef) -> Result<Arc<Prepared>> {
     match flow {

@@ -18,8 +18,8 @@ mod yaml;
 pub use document::Document;
 pub use node::{MAX_DEPTH, MAX_NODES, MAX_TEXT_BYTES};
 pub use submission::{
-    Batch, BatchRun, FlowRef, MAX_IDEMPOTENCY_KEY_BYTES, MAX_INPUTS, MAX_SUBMISSION_BYTES, Submission,
-    parse_submission, parse_submissions_jsonl,
+    Batch, BatchRun, FlowRef, MAX_IDEMPOTENCY_KEY_BYTES, MAX_INPUTS, MAX_SUBMISSION_BYTES, Retry, Submission,
+    parse_retry, parse_submission, parse_submissions_jsonl,
 };
 
 pub(crate) use fields::{Field, Fields};

@@ -22,6 +22,8 @@ pub struct Retry {
     pub from: Option<String>,
     /// The flow to run instead, from [`Engine::plan`]. Without it, the same flow with the plugins of now.
     pub plan: Option<Arc<Prepared>>,
+    /// Under one key there is one run, as with [`Submit`](crate::Submit).
+    pub idempotency_key: Option<String>,
 }
 
 impl Engine {
@@ -30,7 +32,7 @@ impl Engine {
     /// A result of the earlier run is taken over where the step's component, its resolved config and what the steps
     /// before it gave are the same; an approval that was given is such a result.
     pub async fn retry(&self, run: RunId, retry: Retry) -> Result<RunView, Error> {
-        let Retry { from, plan } = retry;
+        let Retry { from, plan, idempotency_key } = retry;
         let state = load::state(self.inner(), run).await?;
         check(run, &state, from.is_some() || plan.is_some())?;
         let plan = match plan {
@@ -39,7 +41,8 @@ impl Engine {
         };
         let from = from.map(|step| named(run, &plan, step)).transpose()?;
         plan.check_input(&state.input).map_err(Error::InvalidInput)?;
-        let again = self.inner().submit_again(&plan, state.input, RetryOf { run, from }).await?;
+        let of = RetryOf { run, from };
+        let again = self.inner().submit_again(&plan, state.input, of, idempotency_key).await?;
         self.show(again).await
     }
 

@@ -17,7 +17,9 @@ use std::{
 use bytes::Bytes;
 use futures_util::Stream;
 use parking_lot::Mutex;
-use stepcell_core::{Budget, Digest, Event, Json, RunId, parse::Parsed, plan::Plan, problem::Problem};
+use stepcell_core::{
+    Budget, Digest, Event, Json, RunId, parse::Parsed, plan::Plan, problem::Problem, run::RunStatus,
+};
 use stepcell_store::{Query, RunSummary, SharedStore};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -39,6 +41,7 @@ use inner::{Ending, Runs};
 pub use options::{
     Admission, DEFAULT_ACTIVE_RUNS, DEFAULT_EVENTS_KEPT, DEFAULT_QUEUED_RUNS, Options, Retention,
 };
+pub use submission::Incomplete;
 
 /// What to run.
 pub struct Submit {
@@ -195,7 +198,8 @@ impl Engine {
     }
 
     /// Starts a run for each input; done when all are on the disk. All inputs are checked before any run starts, and
-    /// there is room for all of them or none is taken. Where the store fails on the way, some may have started.
+    /// there is room for all of them or none is taken. Where the store fails on the way, [`Incomplete`] names those
+    /// that have started.
     ///
     /// With a key, the same call again gives the same runs, and starts those that are missing.
     pub async fn submit_all(
@@ -203,7 +207,7 @@ impl Engine {
         plan: Arc<Prepared>,
         inputs: Vec<Json>,
         idempotency_key: Option<String>,
-    ) -> Result<Vec<RunId>, Error> {
+    ) -> Result<Vec<RunId>, Incomplete> {
         self.inner.submit_all(plan, inputs, idempotency_key).await
     }
 
@@ -218,6 +222,11 @@ impl Engine {
     /// A run with all its steps.
     pub async fn show(&self, run: RunId) -> Result<RunView, Error> {
         self.inner.show(run).await
+    }
+
+    /// How far a run has come; `None` for no such run. Reads no more of it than that.
+    pub async fn status(&self, run: RunId) -> Result<Option<RunStatus>, Error> {
+        Ok(self.inner.store.summary(run).await?.map(|summary| summary.status))
     }
 
     /// Waits for a run's end, at most this long; then gives the run as it is.

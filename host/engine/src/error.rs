@@ -50,7 +50,7 @@ pub enum Error {
     #[error("run `{run}` is {status}: only a run that has ended can be removed")]
     Unfinished { run: RunId, status: RunStatus },
     /// Another run was submitted under the same key.
-    #[error("idempotency key `{key}` was used for another flow or input, by run `{run}`")]
+    #[error("idempotency key `{key}` was used for another flow, input or retry, by run `{run}`")]
     IdempotencyKeyReused { key: String, run: RunId },
     /// As many runs are active and wait for their turn as the host takes.
     #[error("{queued} runs wait for their turn, and there is no room for {wanted} more")]

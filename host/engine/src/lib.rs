@@ -28,8 +28,8 @@ pub mod view;
 pub use again::Retry;
 pub use blobs::{MAX_BLOB_BYTES, UPLOAD_KEPT, Upload};
 pub use engine::{
-    Admission, Counts, DEFAULT_ACTIVE_RUNS, DEFAULT_EVENTS_KEPT, DEFAULT_QUEUED_RUNS, Engine, Options,
-    Retention, Submit,
+    Admission, Counts, DEFAULT_ACTIVE_RUNS, DEFAULT_EVENTS_KEPT, DEFAULT_QUEUED_RUNS, Engine, Incomplete,
+    Options, Retention, Submit,
 };
 pub use error::Error;
 pub use events::{APPROVAL, Delivered, Incoming, MAX_EVENT_KEPT};

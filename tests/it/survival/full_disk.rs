@@ -1,5 +1,10 @@
 //! A disk without room.
 
+use rand::{
+    SeedableRng,
+    distr::{Alphanumeric, SampleString},
+    rngs::StdRng,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use stepcell_tests::{Effects, Host, eventually};
@@ -117,4 +122,47 @@ async fn runs_under_way_go_on_when_there_is_room() {
     }
     let succeeded = log.iter().filter(|event| event["type"] == "step.succeeded").count();
     assert_eq!(succeeded, 100);
+}
+
+/// In the middle of many submissions the disk is full: whoever sent them gets to know which of them are there.
+#[tokio::test]
+async fn of_many_runs_those_that_got_to_the_disk_are_named() {
+    const LINES: usize = 1_200;
+    /// Room for some of them.
+    const ROOM: u64 = 5 << 20;
+    let host = Host::builder().small_disk(2 * DISK_MEBIBYTES).start().await;
+    host.run(SHORT).await;
+    host.fill_disk_but((64 << 20) + ROOM);
+    // Nothing that could be written shorter.
+    let mut random = StdRng::seed_from_u64(7);
+    let mut input = |n: usize| json!({"n": n, "text": Alphanumeric.sample_string(&mut random, 10_000)});
+    let inputs: Vec<Value> = (0..LINES).map(&mut input).collect();
+    let lines: String =
+        (inputs.iter()).map(|input| format!("{}\n", json!({"flow": flow(), "input": input}))).collect();
+    let request = host.request(Method::POST, "/runs").header("content-type", "application/jsonl");
+    let answer = request.body(lines).send().await.unwrap();
+    let (status, problem) = (answer.status(), answer.json::<Value>().await.unwrap());
+    check_full("many runs", &(status, problem.clone()));
+    let named = problem["runs"].as_array().unwrap_or_else(|| panic!("{problem:#}"));
+    assert!(!named.is_empty() && named.len() < LINES, "{}", named.len());
+    for run in named.iter().step_by(100) {
+        let there = host.show(run["run_id"].as_str().unwrap()).await;
+        let number = there["input"]["n"].as_u64().unwrap_or_else(|| panic!("{there:#}"));
+        assert_eq!(json!(number + 1), run["line"]);
+    }
+    let mut named: Vec<_> = named.iter().map(|run| run["run_id"].as_str().unwrap().to_owned()).collect();
+    named.sort();
+    host.clear_disk();
+    let mut there = Vec::new();
+    let mut path = "/runs?flow=short&limit=500".to_owned();
+    loop {
+        let (_, page) = host.get(&path).await;
+        let runs = page["runs"].as_array().unwrap();
+        there.extend(runs.iter().map(|run| run["run_id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/runs?flow=short&limit=500&cursor={next}");
+    }
+    there.sort();
+    // The oldest one is that of the beginning.
+    assert_eq!(there[1..], named);
 }

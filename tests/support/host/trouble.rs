@@ -23,7 +23,13 @@ const EIO: u32 = 5;
 impl Host {
     /// Leaves no byte free on a [small disk](super::HostBuilder::small_disk).
     pub fn fill_disk(&self) {
-        let mut ballast = File::create(self.small_disk().join(BALLAST)).expect("the disk is there");
+        self.fill_disk_but(0);
+    }
+
+    /// Leaves so many bytes free on a [small disk](super::HostBuilder::small_disk).
+    pub fn fill_disk_but(&self, free: u64) {
+        let path = self.small_disk().join(BALLAST);
+        let mut ballast = File::create(&path).expect("the disk is there");
         let mut size = 1 << 20;
         while size > 0 {
             match ballast.write(&vec![0; size]) {
@@ -32,6 +38,8 @@ impl Host {
                 Err(error) => panic!("{error}"),
             }
         }
+        let filled = ballast.metadata().expect("it is open").len();
+        ballast.set_len(filled.checked_sub(free).expect("so much was free")).expect("it gets smaller");
     }
 
     /// Frees what [`fill_disk`](Self::fill_disk) has taken.

@@ -86,3 +86,17 @@ fn problems_are_rfc_9457() {
     assert_eq!(response.status(), 422);
     assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
 }
+
+#[test]
+fn runs_that_have_started_are_told_with_what_asked_for_them() {
+    let run_id = RunId::from_bytes([7; 16]);
+    let problem = |of| Problem::from(Error::Stopping).with_runs(vec![StartedRun { of, run_id }], 3).to_json();
+    let by_index = problem(Asking::Index(0));
+    assert_eq!(by_index["runs"], json!([{"index": 0, "run_id": run_id}]));
+    assert!(
+        by_index["detail"].as_str().unwrap().ends_with("; 1 of 3 runs have started, and `runs` names them")
+    );
+    assert_eq!(problem(Asking::Line(1))["runs"], json!([{"line": 1, "run_id": run_id}]));
+    let none = Problem::from(Error::Stopping).with_runs(Vec::new(), 3).to_json();
+    assert_eq!(none, Problem::from(Error::Stopping).to_json());
+}

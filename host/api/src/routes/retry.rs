@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::{body::Body, extract::State, response::Response};
 use http::{HeaderMap, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use stepcell_core::{
-    parse::{Document, Format, MAX_SUBMISSION_BYTES},
-    problem::{Position, Problem as FlowProblem},
+    parse::{self, Format},
+    problem::Problem as FlowProblem,
 };
 use stepcell_engine::{Engine, Prepared, Retry};
 
@@ -32,6 +32,11 @@ pub(super) fn routes() -> Vec<Route> {
         "Runs an ended run again from the step that failed, or from a named one; what still holds is kept",
     )
     .wait()
+    .header(
+        "Idempotency-Key",
+        json!({"type": "string"}),
+        "The same key, run and body again are the same new run",
+    )
     .body(false, &[("application/json", schema("Retry")), ("application/yaml", schema("Retry"))])
     .json(202, "The new run is on the disk and goes on; `Location` is its address", schema("Accepted"))
     .json(200, "With `wait`: the new run has ended", schema("Run"))
@@ -47,59 +52,45 @@ async fn retry(
     body: Body,
 ) -> Result<Response> {
     let body = body::read(body, &headers, RUN_BODY_BYTES_MAX).await?;
-    let retry = if body.is_empty() {
-        Retry { from: None, plan: None }
+    let idempotency_key = submission::key_of(&headers)?;
+    let (from, plan) = if body.is_empty() {
+        (None, None)
     } else {
         let (engine, format) = (api.engine.clone(), body::text_format(&headers)?);
         submission::parsed(body, move |text| read(&engine, text, format)).await?
     };
-    tracing::info!(run_id = %run, from = retry.from, "retry asked for");
-    let view = api.engine.retry(run, retry).await?;
+    tracing::info!(run_id = %run, from, "retry asked for");
+    let view = api.engine.retry(run, Retry { from, plan, idempotency_key }).await?;
     let Some(at_most) = wait.asked() else {
-        return Ok(started::accepted(Started { run_id: view.run_id, status: view.status }));
+        return Ok(started::accepted(Started::of(&view)));
     };
     let ended = started::waited(&api, at_most, |at_most| api.engine.wait(view.run_id, at_most));
     Ok(started::ended(&ended.await?))
 }
 
-/// Reads `{"from", "flow"}`.
-fn read(engine: &Engine, text: &str, format: Format) -> Result<Retry> {
-    let document = Document::read(text, format, MAX_SUBMISSION_BYTES)
-        .map_err(|errors| submission::refused(errors, format, text))?;
-    let Value::Object(mut keys) = document.value() else {
-        return Err(malformed("the body is no object".to_owned()));
+/// What to do otherwise than the first time.
+type Changes = (Option<String>, Option<Arc<Prepared>>);
+
+fn read(engine: &Engine, text: &str, format: Format) -> Result<Changes> {
+    let parse::Retry { from, flow } =
+        parse::parse_retry(text, format).map_err(|errors| refused(errors, format, text))?;
+    Ok((from, flow.map(|flow| submission::plan(engine, flow)).transpose()?))
+}
+
+/// What is wrong with the flow is told as with any other; anything else is no retry at all.
+fn refused(errors: Vec<FlowProblem>, format: Format, text: &str) -> Problem {
+    let beside = |error: &FlowProblem| {
+        !error.path.starts_with("flow") && !["invalid_json", "invalid_yaml"].contains(&error.code)
     };
-    let from = match keys.remove("from") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(step)) => Some(step),
-        Some(_) => return Err(malformed("`from` is no text".to_owned())),
-    };
-    let flow = keys.remove("flow").filter(|flow| !flow.is_null());
-    if let Some(key) = keys.keys().next() {
-        let key: String = key.chars().take(100).collect();
-        return Err(malformed(format!("unknown key `{key}`")));
+    match errors.first() {
+        Some(first) if errors.iter().all(beside) => {
+            let detail = match first.path.as_str() {
+                "" => first.message.clone(),
+                path => format!("{path}: {}", first.message),
+            };
+            let problem = Problem::new(StatusCode::BAD_REQUEST, "malformed_body", detail);
+            problem.with_errors(errors).with_hint(HINT.to_owned())
+        }
+        _ => submission::refused(errors, format, text),
     }
-    let plan = flow.map(|flow| plan(engine, flow, &document)).transpose()?;
-    Ok(Retry { from, plan })
-}
-
-/// The plan of a flow that stands under `flow` in a document.
-fn plan(engine: &Engine, flow: Value, document: &Document) -> Result<Arc<Prepared>> {
-    // It is read once more as a submission of its own, in which every path is the same as in the document.
-    let text = json!({ "flow": flow }).to_string();
-    let read = submission::flow(engine, &text);
-    read.map_err(|problem| problem.map_errors(|error| place(document, error)))
-}
-
-/// Gives a problem its place in the text that came in.
-fn place(document: &Document, problem: &mut FlowProblem) {
-    let Position { line, column } = match problem.path.rsplit_once('.') {
-        Some((parent, key)) if problem.code == "unknown_key" => document.locate_key(parent, key),
-        _ => document.locate(&problem.path),
-    };
-    (problem.line, problem.column) = (line, column);
-}
-
-fn malformed(detail: String) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "malformed_body", detail).with_hint(HINT.to_owned())
 }

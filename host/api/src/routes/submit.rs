@@ -7,7 +7,6 @@ use axum::{
     response::Response,
 };
 use serde_json::json;
-use stepcell_core::run::RunStatus;
 use stepcell_engine::Submit;
 
 use crate::{
@@ -74,10 +73,8 @@ async fn submit(State(api): State<Api>, Query(wait): Query<Wait>, request: Reque
 async fn one(api: &Api, wait: &Wait, submit: Submit) -> Result<Response> {
     let Some(at_most) = wait.asked() else {
         let keyed = submit.idempotency_key.is_some();
-        let run_id = api.engine.submit(submit).await?;
-        // A key may have found a run that is further on; any other run has just been written as queued.
-        let status = if keyed { api.engine.show(run_id).await?.status } else { RunStatus::Queued };
-        return Ok(started::accepted(Started { run_id, status }));
+        let run = api.engine.submit(submit).await?;
+        return Ok(started::accepted(Started::new(&api.engine, run, keyed).await));
     };
     let ended = started::waited(api, at_most, |at_most| api.engine.submit_and_wait(submit, at_most));
     Ok(started::ended(&ended.await?))

@@ -5,7 +5,7 @@ use super::{
     fields::{Field, Fields},
     keys,
     node::{Kind, Node, Path},
-    read,
+    read, read_any,
 };
 use crate::{
     Json,
@@ -28,6 +28,7 @@ pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 pub const MAX_INPUTS: usize = 10_000;
 
 const KEYS: [&str; 4] = ["flow", "input", "inputs", "idempotency_key"];
+const RETRY_KEYS: [&str; 2] = ["from", "flow"];
 
 /// A request for a run.
 #[derive(Debug)]
@@ -50,6 +51,15 @@ pub enum FlowRef {
     Name(String),
 }
 
+/// A request to try a run again.
+#[derive(Debug)]
+pub struct Retry {
+    /// The step to begin at.
+    pub from: Option<String>,
+    /// The flow to run instead of the run's own.
+    pub flow: Option<FlowRef>,
+}
+
 /// Reads `{"flow": {…} or "name", "input": … or "inputs": […], "idempotency_key"?}`, or a bare flow: a mapping with `steps` and
 /// without `flow`. Lines, columns and paths of problems count within the whole text: `flow.steps[2].config.url`.
 pub fn parse_submission(text: &str, format: Format) -> Result<Submission, Vec<Problem>> {
@@ -59,12 +69,35 @@ pub fn parse_submission(text: &str, format: Format) -> Result<Submission, Vec<Pr
         return Ok(Submission { flow, input: empty(), inputs: None, idempotency_key: None });
     }
     let Some(mut submission) = envelope(&root, &mut problems) else { return Err(problems.into_vec()) };
-    if let FlowRef::Inline(parsed) = &mut submission.flow {
-        problems.extend(std::mem::take(&mut parsed.problems));
-        parsed.problems = problems;
-        return Ok(submission);
+    hand_on(problems, Some(&mut submission.flow))?;
+    Ok(submission)
+}
+
+/// Reads `{"from": "step", "flow": {…} or "name"}`, either key or none. Places of problems count as in
+/// [`parse_submission`].
+pub fn parse_retry(text: &str, format: Format) -> Result<Retry, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let root = read_any(text, format, MAX_SUBMISSION_BYTES, &mut problems);
+    let fields = root.as_ref().and_then(|root| Fields::of(root, Path::Root(""), &RETRY_KEYS, &mut problems));
+    let Some(fields) = fields else { return Err(problems.into_vec()) };
+    keys::check_level(fields.node(), &Path::Root(""), &mut problems);
+    let from = fields.get("from").and_then(|field| field.text(&mut problems)).map(str::to_owned);
+    let mut flow = fields.get("flow").and_then(|field| flow(field, &mut problems));
+    hand_on(problems, flow.as_mut())?;
+    Ok(Retry { from, flow })
+}
+
+/// Lets the mistakes of an envelope travel with the flow in it, so that they are told with those of the plan.
+fn hand_on(mut problems: Problems, flow: Option<&mut FlowRef>) -> Result<(), Vec<Problem>> {
+    match flow {
+        Some(FlowRef::Inline(parsed)) => {
+            problems.extend(std::mem::take(&mut parsed.problems));
+            parsed.problems = problems;
+            Ok(())
+        }
+        _ if problems.is_empty() => Ok(()),
+        _ => Err(problems.into_vec()),
     }
-    if problems.is_empty() { Ok(submission) } else { Err(problems.into_vec()) }
 }
 
 fn envelope(root: &Node, problems: &mut Problems) -> Option<Submission> {

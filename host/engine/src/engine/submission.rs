@@ -6,13 +6,13 @@ use bytes::Bytes;
 use futures_util::{FutureExt, future::join_all};
 use jiff::Timestamp;
 use stepcell_core::{
-    Digest, Event, EventKind, Json, RunId,
+    Digest, Event, EventKind, Json, RunId, StepId,
     event::{RetryOf, RunCreated},
     problem::{MAX_PROBLEMS, Problem},
     run::{FoldError, RunState},
 };
 use stepcell_store::{BlobRef, Claim, Error as StoreError};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Inner, Submit,
@@ -28,6 +28,25 @@ use crate::{
 
 /// First events of one submission that are on their way to the disk at once. Bounds what waits in the store's memory.
 const RUNS_AT_A_TIME: usize = 256;
+
+/// Of many submissions, some came to a run and others did not.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}; {} runs are there", started.len())]
+pub struct Incomplete {
+    /// The runs that are on the disk and go on, each with the number of its input.
+    pub started: Vec<(usize, RunId)>,
+    /// Why the first of the others did not start.
+    pub error: Error,
+}
+
+impl From<Error> for Incomplete {
+    fn from(error: Error) -> Self {
+        Self { started: Vec::new(), error }
+    }
+}
+
+/// The run of one input, or why there is none, with the input's number.
+type Written = (usize, Result<RunId, Error>);
 
 /// A run in the making.
 struct New {
@@ -56,7 +75,8 @@ enum Begun {
 impl Inner {
     pub(super) async fn submit(self: &Arc<Self>, submit: Submit) -> Result<RunId, Error> {
         let Submit { plan, input, idempotency_key } = submit;
-        let claim = claim(&plan, std::slice::from_ref(&input), idempotency_key.as_deref(), 0).await?;
+        let inputs = std::slice::from_ref(&input);
+        let claim = claim(idempotency_key.as_deref(), || body(&plan, inputs)).await?;
         let new = New::of(input, claim.clone(), idempotency_key, None);
         match self.begin(&plan, new, true).await? {
             Begun::Found(run) => Ok(run),
@@ -70,10 +90,13 @@ impl Inner {
         plan: &Arc<Prepared>,
         input: Json,
         retry_of: RetryOf,
+        idempotency_key: Option<String>,
     ) -> Result<RunId, Error> {
-        match self.begin(plan, New::of(input, None, None, Some(retry_of)), true).await? {
+        let claim = claim(idempotency_key.as_deref(), || body_again(plan, &retry_of)).await?;
+        let new = New::of(input, claim.clone(), idempotency_key, Some(retry_of));
+        match self.begin(plan, new, true).await? {
             Begun::Found(run) => Ok(run),
-            Begun::New { run, synced, .. } => acknowledged(run, synced.await, None),
+            Begun::New { run, synced, .. } => acknowledged(run, synced.await, claim.as_ref()),
         }
     }
 
@@ -83,7 +106,8 @@ impl Inner {
         at_most: Duration,
     ) -> Result<RunView, Error> {
         let Submit { plan, input, idempotency_key } = submit;
-        let claim = claim(&plan, std::slice::from_ref(&input), idempotency_key.as_deref(), 0).await?;
+        let inputs = std::slice::from_ref(&input);
+        let claim = claim(idempotency_key.as_deref(), || body(&plan, inputs)).await?;
         let new = New::of(input, claim.clone(), idempotency_key, None);
         let (run, synced, ended) = match self.begin(&plan, new, false).await? {
             Begun::Found(run) => return self.wait(run, at_most).await,
@@ -109,67 +133,65 @@ impl Inner {
         plan: Arc<Prepared>,
         inputs: Vec<Json>,
         key: Option<String>,
-    ) -> Result<Vec<RunId>, Error> {
+    ) -> Result<Vec<RunId>, Incomplete> {
         check_all(&plan, &inputs)?;
-        let (mut ids, mut news, mut places) = (Vec::with_capacity(inputs.len()), Vec::new(), Vec::new());
-        let first = claim(&plan, &inputs, key.as_deref(), 0).await?;
+        let first = claim(key.as_deref(), || body(&plan, &inputs)).await?;
+        let (mut runs, mut news) = (Vec::with_capacity(inputs.len()), Vec::new());
         for (index, input) in inputs.into_iter().enumerate() {
             let claim = first.as_ref().map(|first| Claim { key: key_of(&first.key, index), ..first.clone() });
-            if let Some(run) = self.find(claim.as_ref()).await? {
-                ids.push(run);
-                continue;
+            let found = self.find(claim.as_ref()).await?;
+            runs.push(found);
+            if found.is_none() {
+                let blobs = blobs::of_input(self, &input).await.map_err(|error| of_input(error, index))?;
+                news.push((index, New { blobs, ..New::of(input, claim, key.clone(), None) }));
             }
-            let blobs = blobs::of_input(self, &input).await.map_err(|error| of_input(error, index))?;
-            let new = New { blobs, ..New::of(input, claim, key.clone(), None) };
-            places.push(index);
-            ids.push(new.run);
-            news.push(new);
         }
-        let placed = self.enter(&plan, &news.iter().map(|new| new.run).collect::<Vec<_>>())?;
+        let placed = self.enter(&plan, &news.iter().map(|(_, new)| new.run).collect::<Vec<_>>())?;
         // From here on it is done also where the caller goes away.
-        let (answer, written) = oneshot::channel();
+        let (sender, mut written) = mpsc::unbounded_channel();
         let engine = self.clone();
-        self.spawn(async move {
-            let _ = answer.send(engine.write_all(&plan, news, placed).await);
-        });
-        let written = written.await.map_err(|_| Error::Stopping)??;
-        for (index, run) in places.into_iter().zip(written) {
-            if let Some(id) = ids.get_mut(index) {
-                *id = run;
+        self.spawn(async move { engine.write_all(&plan, news, placed, sender).await });
+        let mut error = None;
+        while let Some((index, outcome)) = written.recv().await {
+            match (outcome, runs.get_mut(index)) {
+                (Ok(run), Some(place)) => *place = Some(run),
+                (Ok(_), None) => {}
+                (Err(why), _) => error = error.or(Some(why)),
             }
         }
-        Ok(ids)
+        // Where nothing went wrong and yet some are missing, the engine stops.
+        complete(runs, error.unwrap_or(Error::Stopping))
     }
 
-    /// Writes the first events of runs of which the first `placed` have a place. Gives the runs' ids, which are
-    /// those of others where the same was submitted meanwhile.
+    /// Writes the first events of runs of which the first `placed` have a place, and tells the run of each, which is
+    /// another one where the same was submitted meanwhile. After a chunk with one that fails no other is begun.
     async fn write_all(
         self: &Arc<Self>,
         plan: &Arc<Prepared>,
-        news: Vec<New>,
+        news: Vec<(usize, New)>,
         placed: usize,
-    ) -> Result<Vec<RunId>, Error> {
-        let mut ids = Vec::with_capacity(news.len());
+        written: mpsc::UnboundedSender<Written>,
+    ) {
         let mut news = news.into_iter().enumerate();
-        loop {
+        let mut failed = false;
+        while !failed {
             let chunk: Vec<_> = news.by_ref().take(RUNS_AT_A_TIME).collect();
             if chunk.is_empty() {
-                return Ok(ids);
+                return;
             }
-            let begun = chunk.into_iter().map(|(index, new)| {
+            let begun = chunk.into_iter().map(|(nth, (index, new))| {
                 let (run, claim) = (new.run, new.claim.clone());
-                let synced = self.launch(plan, new, index < placed, true);
-                async move { acknowledged(run, synced?.await, claim.as_ref()) }
+                let synced = self.launch(plan, new, nth < placed, true);
+                let run = async move { acknowledged(run, synced?.await, claim.as_ref()) };
+                run.map(move |outcome| (index, outcome))
             });
-            let written: Result<Vec<_>, _> = join_all(begun).await.into_iter().collect();
-            match written {
-                Ok(written) => ids.extend(written),
-                Err(error) => {
-                    news.for_each(|(index, new)| self.give_up(plan, new.run, index < placed));
-                    return Err(error);
-                }
+            for told in join_all(begun).await {
+                failed |= told.1.is_err();
+                // The caller may have gone away.
+                let _ = written.send(told);
             }
         }
+        news.for_each(|(nth, (_, new))| self.give_up(plan, new.run, nth < placed));
     }
 
     /// Checks what is new, finds a place for it and starts or queues it. `sync` asks for the first event to be
@@ -317,14 +339,15 @@ fn key_of(key: &str, index: usize) -> String {
     if index == 0 { key.to_owned() } else { format!("{key}{SEPARATOR}{index}") }
 }
 
-/// What is claimed under a key: the flow with all inputs, whatever the order of keys in them.
-async fn claim(
-    plan: &Prepared,
-    inputs: &[Json],
-    key: Option<&str>,
-    index: usize,
-) -> Result<Option<Claim>, Error> {
+/// What a key stands for.
+async fn claim(key: Option<&str>, body: impl FnOnce() -> String) -> Result<Option<Claim>, Error> {
     let Some(key) = key else { return Ok(None) };
+    let body = stepcell_store::digest::of(&Bytes::from(body())).await?;
+    Ok(Some(Claim { key: key.to_owned(), body }))
+}
+
+/// What is claimed by a submission: the flow with all inputs, whatever the order of keys in them.
+fn body(plan: &Prepared, inputs: &[Json]) -> String {
     let mut text = plan.digest.to_string();
     for input in inputs {
         let mut input = input.value().clone();
@@ -332,8 +355,24 @@ async fn claim(
         text.push('\n');
         text.push_str(&input.to_string());
     }
-    let body = stepcell_store::digest::of(&Bytes::from(text)).await?;
-    Ok(Some(Claim { key: key_of(key, index), body }))
+    text
+}
+
+/// What is claimed by a retry. No submission's text begins like this.
+fn body_again(plan: &Prepared, RetryOf { run, from }: &RetryOf) -> String {
+    let from = from.as_ref().map(StepId::as_str).unwrap_or_default();
+    format!("retry {run}\n{from}\n{}", plan.digest)
+}
+
+/// All runs, where each input has one.
+fn complete(runs: Vec<Option<RunId>>, error: Error) -> Result<Vec<RunId>, Incomplete> {
+    let asked = runs.len();
+    let started: Vec<_> =
+        runs.into_iter().enumerate().filter_map(|(index, run)| Some((index, run?))).collect();
+    if started.len() == asked {
+        return Ok(started.into_iter().map(|(_, run)| run).collect());
+    }
+    Err(Incomplete { started, error })
 }
 
 /// What is wrong with any of the inputs.

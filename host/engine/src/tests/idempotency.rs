@@ -96,7 +96,7 @@ async fn many_inputs_under_one_key_are_submitted_once() {
         |count, key: &str| host.engine.submit_all(host.plan(ECHO), inputs(count), Some(key.to_owned()));
     let runs = submit(3, "k").await.unwrap();
     assert_eq!(submit(3, "k").await.unwrap(), runs);
-    assert_eq!(submit(4, "k").await.unwrap_err().code(), "idempotency_key_reused");
+    assert_eq!(submit(4, "k").await.unwrap_err().error.code(), "idempotency_key_reused");
     assert_eq!(host.keyed("k", r#"{"n": 0}"#).await.unwrap_err().code(), "idempotency_key_reused");
     // Where some are gone, those are submitted again.
     host.ends(runs[1]).await;

@@ -134,7 +134,7 @@ async fn many_inputs_start_many_runs_or_none() {
     let echo = host.plan("name: e\nsteps:\n  - { id: a, type: gate, config: { n: '{{ input.n }}' } }\n");
     let inputs = |count: u64| (0..count).map(|n| Json::from(json!({"n": n}))).collect::<Vec<_>>();
     let refused = host.engine.submit_all(echo.clone(), inputs(6), None).await.unwrap_err();
-    assert_eq!(refused.code(), "queue_full");
+    assert_eq!((refused.error.code(), refused.started), ("queue_full", Vec::new()));
     assert_eq!(host.engine.counts().runs_submitted, 0);
     let runs = host.engine.submit_all(echo, inputs(5), None).await.unwrap();
     host.open();
@@ -155,7 +155,7 @@ steps:
 ";
     let inputs = [json!({"n": 1}), json!({}), json!({"n": 2}), json!({})].map(Json::from).to_vec();
     let crate::Error::InvalidInput(problems) =
-        host.engine.submit_all(host.plan(flow), inputs, None).await.unwrap_err()
+        host.engine.submit_all(host.plan(flow), inputs, None).await.unwrap_err().error
     else {
         panic!("the inputs do not fit");
     };

@@ -8,7 +8,7 @@ use crate::operation::schema;
 pub(super) fn all() -> Value {
     json!({
         "Submission": submission(),
-        "Accepted": object(&["run_id", "status"], json!({"run_id": run_id(), "status": schema("RunStatus")})),
+        "Accepted": accepted(),
         "AcceptedRuns": object(&["runs"], json!({"runs": {"type": "array", "items": schema("Accepted")}})),
         "Cancel": object(&[], json!({"reason": {"type": "string"}})),
         "Resume": resume(),
@@ -67,8 +67,21 @@ pub(super) fn all() -> Value {
         "StepType": step_type(),
         "Plugin": plugin(),
         "Problem": problem(),
+        "StartedRun": object(&["run_id"], json!({
+            "index": {"type": "integer", "description": "Which of `inputs` it is for, from 0"},
+            "line": {"type": "integer", "description": "Which line it is for, from 1"},
+            "run_id": run_id(),
+        })),
         "FlowProblem": flow_problem(),
     })
+}
+
+fn accepted() -> Value {
+    let status = json!({
+        "allOf": [schema("RunStatus")],
+        "description": "Left out where the run of an earlier call has been removed since",
+    });
+    object(&["run_id"], json!({"run_id": run_id(), "status": status}))
 }
 
 fn submission() -> Value {
@@ -257,7 +270,11 @@ fn problem() -> Value {
             "hint": {"type": "string", "description": "What to do now"},
             "errors": {"type": "array", "items": schema("FlowProblem")},
             "first": {"description": "What came first, where a second one is refused"},
-            "runs": {"type": "array", "items": run_id(), "description": "Runs that were started before this went wrong"},
+            "runs": {
+                "type": "array",
+                "items": schema("StartedRun"),
+                "description": "Of many runs, those that have started all the same: send only the others again",
+            },
             "request_id": {"type": "string", "description": "Finds the cause in the host's log"},
         }),
     )

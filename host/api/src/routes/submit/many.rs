@@ -13,22 +13,21 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use stepcell_core::{
     Json as Input, RunId,
     parse::{self, Batch, BatchRun},
     problem::MAX_PROBLEMS,
-    run::RunStatus,
 };
-use stepcell_engine::{Engine, Error, Prepared, Submit};
+use stepcell_engine::{Engine, Error, Incomplete, Prepared, Submit};
 
 use crate::{
     api::Api,
     body,
     limits::{LINES_AT_A_TIME, LINES_BODY_BYTES_MAX},
-    problem::{Problem, Result},
+    problem::{Asking, Problem, Result, StartedRun},
     query::Wait,
     started::Started,
     submission,
@@ -49,10 +48,15 @@ pub(super) async fn inputs(
     idempotency_key: Option<String>,
 ) -> Result<Response> {
     refuse_to_wait(wait)?;
-    let keyed = idempotency_key.is_some();
-    let runs = api.engine.submit_all(plan, inputs, idempotency_key).await?;
+    let (keyed, asked) = (idempotency_key.is_some(), inputs.len());
+    let submitted = api.engine.submit_all(plan, inputs, idempotency_key).await;
+    let runs = submitted.map_err(|Incomplete { started, error }| {
+        let started =
+            started.into_iter().map(|(index, run_id)| StartedRun { of: Asking::Index(index), run_id });
+        Problem::from(error).with_runs(started.collect(), asked)
+    })?;
     tracing::info!(runs = runs.len(), "many runs submitted");
-    answer(&api.engine, new(runs, keyed)).await
+    Ok(answer(&api.engine, runs.into_iter().map(|run| (run, keyed))).await)
 }
 
 /// Starts a run for each line.
@@ -67,9 +71,9 @@ pub(super) async fn lines(api: &Api, wait: &Wait, headers: &HeaderMap, body: Bod
     let body = body::read(body, headers, LINES_BODY_BYTES_MAX).await?;
     let engine = api.engine.clone();
     let groups = submission::parsed(body, move |text| read(&engine, text)).await?;
-    let started = start_all(&api.engine, groups).await?;
-    tracing::info!(runs = started.len(), "many runs submitted");
-    answer(&api.engine, started).await
+    let runs = start_all(&api.engine, groups).await?;
+    tracing::info!(runs = runs.len(), "many runs submitted");
+    Ok(answer(&api.engine, runs).await)
 }
 
 fn refuse_to_wait(wait: &Wait) -> Result<()> {
@@ -82,10 +86,19 @@ fn refuse_to_wait(wait: &Wait) -> Result<()> {
 
 /// Lines that are started with one call.
 enum Group {
-    /// Those without a key that go with one flow.
-    Together(Arc<Prepared>, Vec<Input>),
+    /// Those without a key that go with one flow, with their lines.
+    Together(Arc<Prepared>, Vec<Input>, Vec<u32>),
     /// The key of a line names its run alone.
-    Keyed(Submit),
+    Keyed(Submit, u32),
+}
+
+impl Group {
+    fn len(&self) -> usize {
+        match self {
+            Self::Together(_, inputs, _) => inputs.len(),
+            Self::Keyed(..) => 1,
+        }
+    }
 }
 
 /// Reads and checks every line before the first run starts.
@@ -111,70 +124,81 @@ fn read(engine: &Engine, text: &str) -> Result<Vec<Group>> {
 
 /// Runs that follow one another without a key go together, which is one sync and one look at the queue.
 fn group(plan: &Arc<Prepared>, runs: Vec<BatchRun>, groups: &mut Vec<Group>) {
-    let mut inputs = Vec::new();
-    let together = |inputs: &mut Vec<Input>| {
-        let inputs = mem::take(inputs);
-        (!inputs.is_empty()).then(|| Group::Together(plan.clone(), inputs))
+    let (mut inputs, mut lines) = (Vec::new(), Vec::new());
+    let together = |inputs: &mut Vec<Input>, lines: &mut Vec<u32>| {
+        let (inputs, lines) = (mem::take(inputs), mem::take(lines));
+        (!inputs.is_empty()).then(|| Group::Together(plan.clone(), inputs, lines))
     };
-    for BatchRun { input, idempotency_key, .. } in runs {
+    for BatchRun { input, idempotency_key, line } in runs {
         if idempotency_key.is_none() {
             inputs.push(input);
+            lines.push(line);
             continue;
         }
-        groups.extend(together(&mut inputs));
-        groups.push(Group::Keyed(Submit { plan: plan.clone(), input, idempotency_key }));
+        groups.extend(together(&mut inputs, &mut lines));
+        groups.push(Group::Keyed(Submit { plan: plan.clone(), input, idempotency_key }, line));
     }
-    groups.extend(together(&mut inputs));
+    groups.extend(together(&mut inputs, &mut lines));
 }
 
-/// Starts the groups in their order, some at a time. After one that fails no other starts; the problem names what did.
-async fn start_all(engine: &Engine, groups: Vec<Group>) -> Result<Vec<NewRun>> {
+/// Starts the groups in their order, some at a time; gives the runs, and whether each had a key. After one that fails
+/// no other starts; the problem names the runs that are there.
+async fn start_all(engine: &Engine, groups: Vec<Group>) -> Result<Vec<(RunId, bool)>> {
+    let asked = groups.iter().map(Group::len).sum();
     let failed = AtomicBool::new(false);
     let starting = groups.into_iter().map(|group| async {
         if failed.load(Ordering::Relaxed) {
-            return Ok(Vec::new());
+            return Begun::default();
         }
-        let started = start(engine, group).await;
-        failed.fetch_or(started.is_err(), Ordering::Relaxed);
-        started
+        let begun = start(engine, group).await;
+        failed.fetch_or(begun.error.is_some(), Ordering::Relaxed);
+        begun
     });
-    let results: Vec<_> = stream::iter(starting).buffered(LINES_AT_A_TIME).collect().await;
+    let groups: Vec<_> = stream::iter(starting).buffered(LINES_AT_A_TIME).collect().await;
     let (mut runs, mut problem) = (Vec::new(), None);
-    for result in results {
-        match result {
-            Ok(started) => runs.extend(started),
-            Err(error) => problem = problem.or(Some(Problem::from(error))),
-        }
+    for Begun { runs: begun, error } in groups {
+        runs.extend(begun);
+        problem = problem.or(error.map(Problem::from));
     }
-    match problem {
-        None => Ok(runs),
-        Some(problem) => Err(problem.with_runs(runs.into_iter().map(|new| new.run).collect())),
-    }
+    let Some(problem) = problem else {
+        return Ok(runs.into_iter().map(|run| (run.id, run.keyed)).collect());
+    };
+    let started = runs.into_iter().map(|run| StartedRun { of: Asking::Line(run.line), run_id: run.id });
+    Err(problem.with_runs(started.collect(), asked))
 }
 
-/// A run that was asked for.
+/// What a group has come to: its runs, and an error where some are missing.
+#[derive(Default)]
+struct Begun {
+    runs: Vec<NewRun>,
+    error: Option<Error>,
+}
+
 struct NewRun {
-    run: RunId,
-    /// A key may have found a run that is further on; any other run has just been written as queued.
+    id: RunId,
+    line: u32,
     keyed: bool,
 }
 
-async fn start(engine: &Engine, group: Group) -> std::result::Result<Vec<NewRun>, Error> {
-    Ok(match group {
-        Group::Together(plan, inputs) => new(engine.submit_all(plan, inputs, None).await?, false),
-        Group::Keyed(submit) => new(vec![engine.submit(submit).await?], true),
-    })
+async fn start(engine: &Engine, group: Group) -> Begun {
+    match group {
+        Group::Together(plan, inputs, lines) => {
+            let (started, error) = match engine.submit_all(plan, inputs, None).await {
+                Ok(runs) => (runs.into_iter().enumerate().collect(), None),
+                Err(Incomplete { started, error }) => (started, Some(error)),
+            };
+            let of_line = |(index, id)| Some(NewRun { id, line: *lines.get(index)?, keyed: false });
+            Begun { runs: started.into_iter().filter_map(of_line).collect(), error }
+        }
+        Group::Keyed(submit, line) => match engine.submit(submit).await {
+            Ok(id) => Begun { runs: vec![NewRun { id, line, keyed: true }], error: None },
+            Err(error) => Begun { runs: Vec::new(), error: Some(error) },
+        },
+    }
 }
 
-fn new(runs: Vec<RunId>, keyed: bool) -> Vec<NewRun> {
-    runs.into_iter().map(|run| NewRun { run, keyed }).collect()
-}
-
-async fn answer(engine: &Engine, runs: Vec<NewRun>) -> Result<Response> {
-    let shown = runs.into_iter().map(|NewRun { run, keyed }| async move {
-        let status = if keyed { engine.show(run).await?.status } else { RunStatus::Queued };
-        Ok::<_, Error>(Started { run_id: run, status })
-    });
-    let runs = stream::iter(shown).buffered(LINES_AT_A_TIME).try_collect().await?;
-    Ok((StatusCode::ACCEPTED, Json(AllStarted { runs })).into_response())
+async fn answer(engine: &Engine, runs: impl IntoIterator<Item = (RunId, bool)>) -> Response {
+    let shown = runs.into_iter().map(|(run, keyed)| Started::new(engine, run, keyed));
+    let runs = stream::iter(shown).buffered(LINES_AT_A_TIME).collect().await;
+    (StatusCode::ACCEPTED, Json(AllStarted { runs })).into_response()
 }

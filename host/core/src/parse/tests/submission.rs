@@ -65,6 +65,33 @@ fn inputs_are_a_list_with_an_end() {
     );
 }
 
+#[test]
+fn a_retry_may_change_the_flow_and_where_to_begin() {
+    let retry = parse_retry(&format!("{{\"from\": \"a\", \"flow\": {FLOW}}}"), Format::Json).unwrap();
+    assert_eq!(retry.from.as_deref(), Some("a"));
+    assert!(matches!(retry.flow, Some(FlowRef::Inline(parsed)) if parsed.flow.name == "x"));
+    let neither = parse_retry("from: null\n", Format::Yaml).unwrap();
+    assert!(neither.from.is_none() && neither.flow.is_none());
+}
+
+#[test]
+fn places_in_a_retry_count_from_its_root() {
+    let text = "from: 7\nflow:\n  name: x\n  steps:\n    - { id: a, typ: t }\n";
+    let Some(FlowRef::Inline(parsed)) = parse_retry(text, Format::Yaml).unwrap().flow else {
+        panic!("it is inline")
+    };
+    let all = listing(&parsed.into_flow().unwrap_err());
+    assert!(all.contains("1:7: expected a text, found a number [wrong_type from]"), "{all}");
+    assert!(all.contains("5:16: unknown key `typ` [unknown_key flow.steps[0].typ]"), "{all}");
+    let fails = |text: &str, expected: &str| {
+        let found = listing(&parse_retry(text, Format::Json).unwrap_err());
+        assert!(found.starts_with(expected), "{found}");
+    };
+    fails("[]", "1:1: expected a mapping of `from`, `flow`, found a list [wrong_type ]");
+    fails("{\"form\": \"a\"}", "1:2: unknown key `form` [unknown_key form]\n    did you mean `from`?");
+    fails("{\"from\": \"a\", \"from\": \"b\"}", "1:15: `from` is already there");
+}
+
 const FLOW: &str = r#"{"name": "x", "steps": [{"id": "a", "type": "t"}]}"#;
 
 /// The runs of each batch as `FLOW: INPUT@LINE KEY`.
