@@ -3,8 +3,9 @@
 use std::{fs, path::Path};
 
 use reqwest::{Method, StatusCode};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use stepcell_tests::{Host, Output, stepcell};
+use stepcell_tests::{Call, Host, Output, eventually, stepcell};
 
 /// Fails where `n` ends in 7.
 const FLOW: &str = r#"
@@ -83,17 +84,118 @@ async fn a_full_queue_is_waited_out() {
     assert_eq!((done.code, &done.json()["succeeded"]), (Some(0), &json!(6)), "{}", done.shown());
 }
 
+const ASK: &str = "name: ask\nsteps: [{ id: ok, type: wait_for_approval, config: { label: Go } }]";
+
+/// A call that submits so many runs of [`ASK`], once all of them wait; and their ids.
+async fn asking(host: &Host, count: usize) -> (Call, Vec<String>) {
+    inputs(host.folder(), count);
+    fs::write(host.folder().join("flow.yaml"), ASK).unwrap();
+    let arguments = ["submit", "flow.yaml", "--inputs", "in.jsonl", "--url", &host.url, "--output", "json"];
+    let call = Call::start(host.folder(), &arguments);
+    let ids = eventually("all wait", || async {
+        let (_, page) = host.get("/runs?status=waiting").await;
+        let runs = page["runs"].as_array().unwrap();
+        let ids = runs.iter().map(|run| run["run_id"].as_str().unwrap().to_owned());
+        (runs.len() == count).then(|| ids.collect::<Vec<_>>())
+    })
+    .await;
+    (call, ids)
+}
+
+fn signal(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_restarts_is_waited_for() {
+    let mut host = Host::start().await;
+    host.keep_address();
+    let (mut call, runs) = asking(&host, 3).await;
+    host.kill();
+    call.until_said("the server is away");
+    host.start_again().await;
+    for run in &runs {
+        let (status, resumed) = host.resume(run, &json!({})).await;
+        assert_eq!(status, 200, "{resumed:#}");
+    }
+    let done = call.end();
+    assert_eq!((done.code, &done.json()["succeeded"]), (Some(0), &json!(3)), "{}", done.shown());
+    assert_eq!(runs_of(&host).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_taken_is_named_also_where_the_server_is_gone() {
+    let host = Host::start().await;
+    let (mut call, runs) = asking(&host, 1).await;
+    // On its way out the server says which run it is.
+    signal(host.pid(), Signal::TERM);
+    call.until_said("the server is away");
+    signal(call.pid(), Signal::INT);
+    call.until_said("no more are sent");
+    signal(call.pid(), Signal::INT);
+    let left = call.end();
+    assert_eq!(left.code, Some(1), "{}", left.shown());
+    assert_eq!(left.json()["still_running"], json!([{"line": 1, "run_id": runs[0]}]), "{}", left.shown());
+    assert_eq!(left.json()["not_sent"], 0, "{}", left.shown());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_never_was_there_is_not_waited_for() {
+    let mut host = Host::start().await;
+    inputs(host.folder(), 3);
+    host.kill();
+    let refused = submit(&host, &[]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{}", refused.shown());
+    assert!(refused.stderr.contains("can not be reached"), "{}", refused.shown());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_server_finds_in_a_line_is_told_with_the_line() {
+    let host = Host::start().await;
+    inputs(host.folder(), 1);
+    let missing = json!({"n": 2, "letter": {"$blob": {"sha256": "0".repeat(64)}}});
+    fs::write(host.folder().join("in.jsonl"), format!("{{\"n\": 1}}\n\n{missing}\n")).unwrap();
+    let refused = submit(&host, &["--concurrency", "1"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.shown());
+    assert!(refused.stderr.contains("in.jsonl:3:1: "), "{}", refused.shown());
+}
+
+fn echo() -> Value {
+    json!({"name": "echo", "steps": [{"id": "a", "type": "transform", "config": {"output": "{{ input }}"}}]})
+}
+
+async fn post_lines(host: &Host, kind: &str, body: String) -> (StatusCode, Value) {
+    let request = host.request(Method::POST, "/runs").header("content-type", kind);
+    let response = request.body(body).send().await.unwrap();
+    (response.status(), response.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn lines_whose_runs_are_there_are_named_where_another_is_refused() {
+    let host = Host::start().await;
+    let other = json!({"flow": echo(), "input": 0, "idempotency_key": "three"});
+    let (_, other) = host.post("/runs", &other).await;
+    let lines = format!(
+        "{{\"flow\": {}, \"input\": 1}}\n\n{{\"input\": 3}}\n{{\"input\": 4, \"idempotency_key\": \"three\"}}\n",
+        echo()
+    );
+    let (status, problem) = post_lines(&host, "application/jsonl", lines).await;
+    assert_eq!((status.as_u16(), &problem["code"]), (409, &json!("idempotency_key_reused")), "{problem:#}");
+    assert!(problem["detail"].as_str().unwrap().contains(other["run_id"].as_str().unwrap()), "{problem:#}");
+    let runs = problem["runs"].as_array().unwrap_or_else(|| panic!("{problem:#}"));
+    let lines: Vec<_> = runs.iter().map(|run| run["line"].clone()).collect();
+    assert_eq!(lines, [1, 3], "{problem:#}");
+    for run in runs {
+        let done = host.until(run["run_id"].as_str().unwrap(), "succeeded").await;
+        assert_eq!(done["input"], run["line"], "{done:#}");
+    }
+}
+
 #[tokio::test]
 async fn lines_over_http_start_a_run_each() {
     let host = Host::start().await;
-    let flow = json!({"name": "echo", "steps": [{"id": "a", "type": "transform", "config": {"output": "{{ input }}"}}]});
-    let post = |kind: &'static str, body: String| {
-        let request = host.request(Method::POST, "/runs").header("content-type", kind);
-        async move {
-            let response = request.body(body).send().await.unwrap();
-            (response.status(), response.json::<Value>().await.unwrap())
-        }
-    };
+    let flow = echo();
+    let post = |kind: &'static str, body: String| post_lines(&host, kind, body);
     let body = format!(
         "{{\"flow\": {flow}, \"input\": 1}}\n{{\"input\": 2, \"idempotency_key\": \"two\"}}\n{{\"input\": 3}}\n"
     );

@@ -1,6 +1,7 @@
 use std::{
+    io::{BufRead, BufReader, Read},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
 };
 
 /// What a call of the binary printed, and how it ended.
@@ -54,7 +55,59 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
 /// Where it can not be started.
 #[track_caller]
 pub fn stepcell(folder: &Path, arguments: &[&str]) -> Output {
-    let output = command(folder, arguments).output().expect("the binary is built by `cargo xtask test`");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8");
-    Output { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Call::start(folder, arguments).end()
+}
+
+/// A call of the binary that goes on.
+pub struct Call {
+    process: Child,
+    stderr: BufReader<ChildStderr>,
+    said: String,
+}
+
+impl Call {
+    /// Calls the binary in a folder.
+    ///
+    /// # Panics
+    /// Where it can not be started.
+    #[track_caller]
+    pub fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let spawned = command(folder, arguments).spawn();
+        let mut process = spawned.expect("the binary is built by `cargo xtask test`");
+        let stderr = BufReader::new(process.stderr.take().expect("it is piped"));
+        Self { process, stderr, said: String::new() }
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits for a line on stderr with this text.
+    ///
+    /// # Panics
+    /// Where it ends before.
+    #[track_caller]
+    pub fn until_said(&mut self, text: &str) {
+        let before = self.said.len();
+        while !self.said.get(before..).is_some_and(|said| said.contains(text)) {
+            let read = self.stderr.read_line(&mut self.said).expect("it prints UTF-8");
+            assert!(read > 0, "it ended without saying `{text}`: {}", self.said);
+        }
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn end(mut self) -> Output {
+        let mut stdout = self.process.stdout.take().expect("it is piped");
+        // Both at once, so that it never waits for a reader.
+        let stdout = std::thread::spawn(move || {
+            let mut text = String::new();
+            stdout.read_to_string(&mut text).map(|_| text)
+        });
+        self.stderr.read_to_string(&mut self.said).expect("it prints UTF-8");
+        let stdout = stdout.join().expect("the thread does not panic").expect("it prints UTF-8");
+        let code = self.process.wait().expect("it was started").code();
+        Output { code, stdout, stderr: self.said }
+    }
 }

@@ -36,6 +36,8 @@ pub struct HostBuilder {
 /// How the binary is called, at every start.
 #[derive(Default)]
 struct Calling {
+    /// Where to listen, instead of on any free port.
+    listen: Option<String>,
     arguments: Vec<&'static str>,
     environment: Vec<(&'static str, String)>,
     /// The size of the disk, in MiB, where it is one of its own.
@@ -141,6 +143,11 @@ impl Host {
         (self.process, self.url) = serve(self.folder.path(), &self.calling);
         self.ready().await;
         started.elapsed()
+    }
+
+    /// Lets the next starts listen where this one does.
+    pub fn keep_address(&mut self) {
+        self.calling.listen = self.url.strip_prefix("http://").map(str::to_owned);
     }
 
     /// Lets the disk fail every commit of the next process, or no more.
@@ -354,7 +361,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Starts the binary on a free port.
 fn spawn(folder: &Path, calling: &Calling) -> Child {
-    let mut arguments = vec!["serve", "--listen", "127.0.0.1:0"];
+    let listen = calling.listen.as_deref().unwrap_or("127.0.0.1:0");
+    let mut arguments = vec!["serve", "--listen", listen];
     arguments.extend(&calling.arguments);
     let mut command = crate::cli::command(folder, &arguments);
     command.envs(calling.environment.iter().map(|(name, value)| (name, value)));

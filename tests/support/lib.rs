@@ -19,7 +19,7 @@ mod shop;
 mod smtp;
 mod tls;
 
-pub use cli::{Output, stepcell};
+pub use cli::{Call, Output, stepcell};
 pub use dns::Dns;
 pub use effects::{Effect, Effects};
 pub use host::{Host, HostBuilder};

@@ -88,8 +88,8 @@ impl Client {
         self.read(&text)
     }
 
-    /// `POST` of JSON text to a path below `/api/v1`, which may take this long; the answer is text. Where the server has
-    /// no room for more, the answer is when to try again.
+    /// `POST` of JSON text to a path below `/api/v1`, which may take this long; the answer is text. What may pass is no
+    /// error: a server without room or about to stop, and one that can not be reached.
     pub(crate) async fn offer(
         &self,
         path: &[&str],
@@ -98,11 +98,25 @@ impl Client {
         at_most: Duration,
     ) -> Result<Offered, Error> {
         let request = self.request(Method::POST, path, query).timeout(at_most.saturating_add(CALL_TIME));
-        let response = self.send(request.header(header::CONTENT_TYPE, "application/json").body(body)).await?;
-        let (status, later) = (response.status(), retry_after(response.headers()));
-        let text = self.body(response).await?;
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(body);
+        let lost = |error: reqwest::Error| Offered::Lost {
+            received: !error.is_connect(),
+            error: self.unreachable(error),
+        };
+        let response = match accepting(request).send().await {
+            Ok(response) => response,
+            Err(error) => return Ok(lost(error)),
+        };
+        let (status, pause) = (response.status(), retry_after(response.headers()));
+        let text = match self.whole(response).await {
+            Ok(text) => text?,
+            Err(error) => return Ok(lost(error)),
+        };
         match status {
-            StatusCode::TOO_MANY_REQUESTS => Ok(Offered::Later(later)),
+            StatusCode::TOO_MANY_REQUESTS => Ok(Offered::Full { pause }),
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                Ok(Offered::Away { pause, error: refusal::error(status, &text, &self.base) })
+            }
             status if status.is_success() => Ok(Offered::Taken { ended: status == StatusCode::OK, text }),
             status => Err(refusal::error(status, &text, &self.base)),
         }
@@ -139,20 +153,24 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
-        let accept = (header::ACCEPT, "application/json, application/problem+json, text/plain");
-        request.header(accept.0, accept.1).send().await.map_err(|error| self.unreachable(error))
+        accepting(request).send().await.map_err(|error| self.unreachable(error))
     }
 
-    async fn body(&self, mut response: Response) -> Result<String, Error> {
+    async fn body(&self, response: Response) -> Result<String, Error> {
+        self.whole(response).await.map_err(|error| self.unreachable(error))?
+    }
+
+    /// A body to its end. The outer error is one of the connection.
+    async fn whole(&self, mut response: Response) -> Result<Result<String, Error>, reqwest::Error> {
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(error))? {
+        while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
                 let reason = anyhow::anyhow!("it is over {ANSWER_BYTES_MAX} bytes");
-                return Err(Error::system(format!("the answer of {} is too large", self.base), reason));
+                return Ok(Err(Error::system(format!("the answer of {} is too large", self.base), reason)));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(String::from_utf8_lossy(&body).into_owned())
+        Ok(Ok(String::from_utf8_lossy(&body).into_owned()))
     }
 
     /// Reads an answer, or a part of one.
@@ -179,7 +197,20 @@ pub(crate) enum Offered {
         ended: bool,
         text: String,
     },
-    Later(Duration),
+    /// There is no room for it now. The server has not taken it.
+    Full { pause: Duration },
+    /// The server says that it, or what stands behind it, has no time now. It may have taken it.
+    Away { pause: Duration, error: Error },
+    /// There was no answer.
+    Lost {
+        /// It may have got there.
+        received: bool,
+        error: Error,
+    },
+}
+
+fn accepting(request: RequestBuilder) -> RequestBuilder {
+    request.header(header::ACCEPT, "application/json, application/problem+json, text/plain")
 }
 
 /// When a server wants to be asked again. A time that makes no sense is as good as none.

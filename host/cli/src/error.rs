@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
+    includes::below,
     listing::Listing,
     output::{Output, note},
     text,
@@ -80,7 +81,13 @@ impl Error {
             Self::Call { message, .. } | Self::System { message, .. } => {
                 *message = format!("line {line}: {message}")
             }
-            Self::Problems(_) | Self::RunFailed | Self::Interrupted => {}
+            Self::Problems(listing) => {
+                let line = u32::try_from(line).unwrap_or(u32::MAX);
+                let in_input =
+                    listing.errors.iter_mut().filter(|entry| below(&entry.path, "input").is_some());
+                in_input.for_each(|entry| (entry.line, entry.column) = (line, 1));
+            }
+            Self::RunFailed | Self::Interrupted => {}
         }
         self
     }

@@ -17,7 +17,9 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Accepted {
     pub(crate) run_id: RunId,
-    pub(crate) status: RunStatus,
+    /// Left out by a server that has removed the run of an earlier call since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<RunStatus>,
 }
 
 impl Accepted {

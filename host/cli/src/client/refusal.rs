@@ -27,14 +27,15 @@ struct Problem {
 }
 
 /// The error for an answer that is no success. Problems of a flow keep their list; the caller, who knows the
-/// file, gives them their places.
+/// file, gives them their places: what the server read was not the user's text.
 pub(super) fn error(status: StatusCode, body: &str, server: &Url) -> Error {
-    let Ok(Problem { code, mut detail, hint, errors, first }) = serde_json::from_str(body) else {
+    let Ok(Problem { code, mut detail, hint, mut errors, first }) = serde_json::from_str(body) else {
         let reason = anyhow::anyhow!("{status}, without a reason that this version understands");
         return Error::system(format!("{server} refused the call"), reason)
             .or_hint("check that `--url` names a stepcell server");
     };
     if !errors.is_empty() {
+        errors.iter_mut().for_each(|entry| (entry.line, entry.column) = (0, 0));
         return Error::Problems(Listing { errors, ..Listing::default() });
     }
     if let Some(first) = first {
@@ -69,7 +70,7 @@ mod tests {
         let body = r#"{"code": "flow_invalid", "detail": "2 problems", "errors":
             [{"path": "flow.steps[0].type", "line": 1, "column": 9, "code": "unknown_type", "message": "no"}]}"#;
         let Error::Problems(listing) = refuse(422, body) else { panic!("not problems") };
-        assert_eq!(listing.errors[0].path, "flow.steps[0].type");
+        assert_eq!((listing.errors[0].path.as_str(), listing.errors[0].line), ("flow.steps[0].type", 0));
     }
 
     #[test]

@@ -31,7 +31,8 @@ use crate::{
 /// output and the exit status are those of the run. Ctrl-C then ends the waiting, not the run.
 ///
 /// With `--inputs` there is a run for each line of a file, some at a time. A summary follows the last one; the exit status
-/// is 1 where a run did not succeed. The first Ctrl-C stops sending, the second one the waiting.
+/// is 1 where a run did not succeed. The first Ctrl-C stops sending, the second one the waiting. A server that restarts is
+/// waited for, for two minutes.
 ///
 /// stepcell submit flow.yaml --input 'id: A-17' --idempotency-key order-A-17 --wait
 ///
@@ -65,7 +66,8 @@ pub struct Submit {
     /// A name for this submission; the same name again is the same run.
     ///
     /// With another flow or input it is refused. Of `--inputs` each line has this name with its number, so that the same
-    /// call again goes on where an earlier one ended.
+    /// call again goes on where an earlier one ended. A name is free again once the server has removed its run
+    /// (`retention`): such a line runs again.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
 }
@@ -122,8 +124,6 @@ pub(super) fn located(error: Error, flow: &FlowText, includes: &Includes, input:
         let in_input = |entry: &Entry| below(&entry.path, "input").is_some();
         listing.file = if listing.errors.iter().all(in_input) { input } else { &flow.name }.to_owned();
     }
-    // What the server read was not the user's text.
-    listing.errors.iter_mut().for_each(|entry| (entry.line, entry.column) = (0, 0));
     let in_flow = listing.errors.iter_mut().filter_map(|entry| {
         entry.path = below(&entry.path, "flow")?.to_owned();
         Some(entry)
@@ -145,7 +145,7 @@ mod tests {
     #[track_caller]
     fn check(path: &str, code: &str, expected: &str) {
         let (path, code, message) = (path.to_owned(), code.to_owned(), "no".to_owned());
-        let entry = Entry { path, line: 1, column: 99, code, message, hint: None, file: None };
+        let entry = Entry { path, line: 0, column: 0, code, message, hint: None, file: None };
         let listing = Listing { errors: vec![entry], ..Listing::default() };
         assert_eq!(
             located(Error::Problems(listing), &flow(), &Includes::default(), "--input").to_string(),

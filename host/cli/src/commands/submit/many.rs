@@ -1,7 +1,7 @@
 //! A run for each of many inputs, some at a time.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     time::{Duration, Instant},
 };
@@ -11,6 +11,7 @@ use indicatif::MultiProgress;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use stepcell_core::{Flow, Json, RunId, run::RunStatus};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -23,12 +24,18 @@ use crate::{
     error::Error,
     remote::Accepted,
     signals::Stop,
+    text,
 };
 
 /// The most runs that one command has under way. Each holds a connection of the server.
 pub(super) const CONCURRENCY_MAX: i64 = 256;
 /// How long one call waits for a run; a run that takes longer is asked for again. Shorter than what proxies allow.
 const WAIT: Duration = Duration::from_secs(30);
+/// How long a server that has answered before may be away: a restart, or the change of a version. The end of it is when
+/// lines are given up.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How soon a server that gives no answer is called again.
+const CALL_AGAIN: Duration = Duration::from_secs(1);
 
 /// What all runs have in common.
 #[derive(Debug)]
@@ -62,14 +69,37 @@ struct Failure {
     step: Option<String>,
 }
 
-/// Lines whose runs have not ended, with the runs that are known.
-type UnderWay = RefCell<BTreeMap<usize, Option<RunId>>>;
-
 /// What came of a line.
 enum Outcome {
     Ended(Ended),
     NotSent,
+    /// The server has no run of it.
     Refused(Error),
+    /// The server may have a run of it, or has one, and what became of that is not known.
+    Left(Option<Error>),
+}
+
+/// What the lines of one call share.
+#[derive(Default)]
+struct Shared {
+    /// No more lines are sent.
+    stopping: CancellationToken,
+    /// Lines whose runs have not ended, with the runs that are known.
+    under_way: RefCell<BTreeMap<usize, Option<RunId>>>,
+    /// There was a server at that address, which may come back.
+    reached: Cell<bool>,
+    /// Nothing has come from the server since it went away.
+    away: Cell<bool>,
+    went_away: Notify,
+}
+
+/// One line on its way.
+struct Line<'s> {
+    number: usize,
+    shared: &'s Shared,
+    /// The server may have a run of it.
+    sent: bool,
+    away_since: Option<Instant>,
 }
 
 impl Many {
@@ -90,55 +120,51 @@ impl Many {
         terminal: Option<MultiProgress>,
     ) -> Result<Summary, Error> {
         let mut stop = Stop::listen()?;
-        let (started, total) = (Instant::now(), inputs.lines.len());
-        let (stopping, under_way) = (CancellationToken::new(), UnderWay::default());
+        let (started, total, shared) = (Instant::now(), inputs.lines.len(), Shared::default());
         let mut progress = Progress::new(total, terminal);
         let mut summary = Summary::new(&self.name, &self.key, total);
-        let lines = stream::iter(inputs.lines);
-        let run = |(line, input)| self.run(line, input, &stopping, &under_way);
-        let mut outcomes = lines.map(run).buffer_unordered(concurrency);
+        let run = |(line, input)| self.run(Line::new(line, &shared), input);
+        let mut outcomes = stream::iter(inputs.lines).map(run).buffer_unordered(concurrency);
         loop {
             tokio::select! {
                 outcome = outcomes.next() => match outcome {
                     None => break,
-                    Some(Outcome::NotSent) => {}
+                    Some(Outcome::NotSent | Outcome::Left(None)) => {}
                     Some(Outcome::Ended(ended)) => {
                         progress.ended(ended.status == RunStatus::Succeeded);
                         summary.ended(ended);
                     }
-                    Some(Outcome::Refused(error)) => {
-                        stopping.cancel();
+                    Some(Outcome::Refused(error) | Outcome::Left(Some(error))) => {
+                        shared.stopping.cancel();
                         summary.refused(error);
                     }
                 },
+                () = shared.went_away.notified() => {
+                    let most = text::duration(PATIENCE);
+                    progress.say(&format!("the server is away; it is asked again for up to {most}"));
+                }
                 () = stop.asked() => {
-                    if stopping.is_cancelled() {
+                    if shared.stopping.is_cancelled() {
                         break;
                     }
-                    stopping.cancel();
-                    let count = under_way.borrow().len();
+                    shared.stopping.cancel();
+                    let count = shared.under_way.borrow().len();
                     progress.say(&format!("no more are sent; {count} runs go on, Ctrl-C leaves them to the server"));
                 }
             }
         }
         drop(outcomes);
         progress.finish();
-        summary.finish(under_way.into_inner(), started.elapsed());
+        summary.finish(shared.under_way.into_inner(), started.elapsed());
         Ok(summary)
     }
 
     /// One line, until its run has ended.
-    async fn run(
-        &self,
-        line: usize,
-        input: Json,
-        stopping: &CancellationToken,
-        under_way: &UnderWay,
-    ) -> Outcome {
-        if stopping.is_cancelled() {
+    async fn run(&self, mut line: Line<'_>, input: Json) -> Outcome {
+        if line.shared.stopping.is_cancelled() {
             return Outcome::NotSent;
         }
-        let idempotency_key = format!("{}-{line}", self.key);
+        let idempotency_key = format!("{}-{}", self.key, line.number);
         let body =
             match serde_json::to_string(&Submission { flow: &self.flow, input: &input, idempotency_key }) {
                 Ok(body) => body,
@@ -146,43 +172,101 @@ impl Many {
                     return Outcome::Refused(Error::system("an input can not be written as JSON", error));
                 }
             };
-        under_way.borrow_mut().insert(line, None);
-        let outcome = self.until_ended(line, &body, stopping, under_way).await;
-        under_way.borrow_mut().remove(&line);
-        outcome.unwrap_or_else(|error| Outcome::Refused(error.at_line(line)))
+        line.shared.under_way.borrow_mut().insert(line.number, None);
+        let outcome = self.until_ended(&mut line, &body).await;
+        // Who is left is named in the summary.
+        if !matches!(outcome, Outcome::Left(_)) {
+            line.shared.under_way.borrow_mut().remove(&line.number);
+        }
+        match outcome {
+            Outcome::Refused(error) => Outcome::Refused(error.at_line(line.number)),
+            Outcome::Left(Some(error)) => Outcome::Left(Some(error.at_line(line.number))),
+            outcome => outcome,
+        }
     }
 
-    async fn until_ended(
-        &self,
-        line: usize,
-        body: &str,
-        stopping: &CancellationToken,
-        under_way: &UnderWay,
-    ) -> Result<Outcome, Error> {
+    async fn until_ended(&self, line: &mut Line<'_>, body: &str) -> Outcome {
         let query = [("wait", format!("{}s", WAIT.as_secs()))];
         loop {
-            match self.client.offer(&["runs"], &query, body.to_owned(), WAIT).await? {
-                Offered::Taken { ended: true, text } => {
-                    let Finished { run_id, status, error } = self.client.read(&text)?;
-                    let error = error.map(|Failure { message, step }| match step {
-                        Some(step) => format!("step `{step}`: {message}"),
-                        None => message,
-                    });
-                    return Ok(Outcome::Ended(Ended { line, run_id, status, error }));
+            let offered = self.client.offer(&["runs"], &query, body.to_owned(), WAIT).await;
+            let outcome = match offered {
+                Ok(Offered::Taken { ended, text }) => {
+                    line.heard();
+                    line.sent = true;
+                    self.taken(line, ended, &text).unwrap_or_else(|error| Some(line.failed(error)))
                 }
-                // It goes on: under its key the next call finds it again.
-                Offered::Taken { ended: false, text } => {
-                    let Accepted { run_id, .. } = self.client.read(&text)?;
-                    under_way.borrow_mut().insert(line, Some(run_id));
+                Ok(Offered::Full { pause }) => {
+                    line.heard();
+                    line.pause(pause).await
                 }
-                Offered::Later(pause) => {
-                    let sent = under_way.borrow().get(&line).is_some_and(Option::is_some);
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = stopping.cancelled(), if !sent => return Ok(Outcome::NotSent),
-                    }
+                Ok(Offered::Away { pause, error }) => line.missed(pause, true, error).await,
+                Ok(Offered::Lost { received, error }) => line.missed(CALL_AGAIN, received, error).await,
+                Err(error) => {
+                    // A server that could not do it may have done a part of it.
+                    line.sent |= matches!(error, Error::System { .. });
+                    Some(line.failed(error))
                 }
+            };
+            if let Some(outcome) = outcome {
+                return outcome;
             }
         }
+    }
+
+    fn taken(&self, line: &Line<'_>, ended: bool, text: &str) -> Result<Option<Outcome>, Error> {
+        if !ended {
+            // Under its key the next call finds it again.
+            let Accepted { run_id, .. } = self.client.read(text)?;
+            line.shared.under_way.borrow_mut().insert(line.number, Some(run_id));
+            return Ok(None);
+        }
+        let Finished { run_id, status, error } = self.client.read(text)?;
+        let error = error.map(|Failure { message, step }| match step {
+            Some(step) => format!("step `{step}`: {message}"),
+            None => message,
+        });
+        Ok(Some(Outcome::Ended(Ended { line: line.number, run_id, status, error })))
+    }
+}
+
+impl<'s> Line<'s> {
+    fn new(number: usize, shared: &'s Shared) -> Self {
+        Self { number, shared, sent: false, away_since: None }
+    }
+
+    /// The server is there.
+    fn heard(&mut self) {
+        self.away_since = None;
+        self.shared.reached.set(true);
+        self.shared.away.set(false);
+    }
+
+    /// The server did not do it, and may at another time. An outcome where it has been waited for long enough.
+    async fn missed(&mut self, pause: Duration, received: bool, error: Error) -> Option<Outcome> {
+        self.sent |= received;
+        self.shared.reached.set(self.shared.reached.get() || received);
+        let since = *self.away_since.get_or_insert_with(Instant::now);
+        if !self.shared.reached.get() || since.elapsed() > PATIENCE {
+            return Some(self.failed(error));
+        }
+        if !self.shared.away.replace(true) {
+            self.shared.went_away.notify_one();
+        }
+        self.pause(pause).await
+    }
+
+    /// Waits before the next call. An outcome where there is none, since no more is sent.
+    async fn pause(&self, pause: Duration) -> Option<Outcome> {
+        let known = self.shared.under_way.borrow().get(&self.number).is_some_and(Option::is_some);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => None,
+            () = self.shared.stopping.cancelled(), if !known => {
+                Some(if self.sent { Outcome::Left(None) } else { Outcome::NotSent })
+            }
+        }
+    }
+
+    fn failed(&self, error: Error) -> Outcome {
+        if self.sent { Outcome::Left(Some(error)) } else { Outcome::Refused(error) }
     }
 }

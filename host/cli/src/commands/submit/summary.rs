@@ -21,7 +21,7 @@ pub(super) struct Ended {
     pub(super) error: Option<String>,
 }
 
-/// A line whose run was left to the server.
+/// A line whose run was left to the server, which may have none of it.
 #[derive(Debug, Serialize)]
 struct Left {
     line: usize,
@@ -43,7 +43,7 @@ pub(super) struct Summary {
     /// Those that did not succeed, in the order in which they ended.
     unsuccessful: Vec<Ended>,
     still_running: Vec<Left>,
-    /// The same call under it goes on where this one ended.
+    /// The same call under it goes on where this one ended, as far as the server still has the runs.
     idempotency_key: String,
     /// Why the sending stopped.
     #[serde(skip)]
@@ -144,12 +144,15 @@ impl fmt::Display for Summary {
             )?;
         }
         for Left { line, run_id } in &self.still_running {
-            let run = run_id.map_or("not known yet".to_owned(), |run| run.to_string());
-            writeln!(f, "  line {line}  {run}  goes on")?;
+            match run_id {
+                Some(run) => writeln!(f, "  line {line}  {run}  goes on")?,
+                None => writeln!(f, "  line {line}  may go on: the server has not answered")?,
+            }
         }
         if self.ended_count() < self.total {
             let key = text::line(&self.idempotency_key);
-            writeln!(f, "  the same call with `--idempotency-key {key}` goes on from here")?;
+            writeln!(f, "  the same call with `--idempotency-key {key}` goes on from here;")?;
+            writeln!(f, "  a line whose run the server has removed by then (`retention`) runs again")?;
         }
         Ok(())
     }
