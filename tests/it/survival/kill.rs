@@ -18,8 +18,8 @@ use tokio::{task::JoinSet, time::sleep};
 use client::World;
 
 const CLIENTS: u64 = 32;
-/// Enough to find what goes wrong often. [`KILLS_VARIABLE`] sets another number.
-const KILLS: u32 = 25;
+/// [`KILLS_VARIABLE`] sets another number.
+const KILLS: u32 = 200;
 const KILLS_VARIABLE: &str = "STEPCELL_TEST_KILLS";
 const SEED: u64 = 20_261_121;
 /// Chooses other moments and other work.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::{Duration, SystemTime},
 };
 
 use jiff::Timestamp;
@@ -12,6 +13,9 @@ use stepcell_tests::{Effect, Effects, Host, eventually};
 use super::ledger::{Entry, Ledger};
 
 const FINAL: [&str; 3] = ["run.succeeded", "run.failed", "run.cancelled"];
+/// How late a request may be read that was sent before its run was cancelled. A run that is cancelled has some seconds
+/// of effects before it.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
 /// What was looked at.
 #[derive(Default)]
@@ -37,7 +41,7 @@ pub(super) async fn check(host: &Host, label: &str, entry: &Entry) {
     if let Some(told) = &entry.ended {
         assert_eq!(told, &view, "{label} went on after its end");
     }
-    if entry.cancelled {
+    if entry.cancelled.is_some() {
         assert_eq!(view["status"], "cancelled", "{label}: {view:#}");
     }
     let goes_on =
@@ -74,6 +78,16 @@ pub(super) async fn all(host: &Host, ledger: &Ledger, effects: &Effects) -> Tota
             check_effect(&format!("{label}, step {step}"), step, &logs[label], &done);
             again += done.len() - 1;
         }
+        if let Some(cancelled) = entry.cancelled {
+            let of_run =
+                |of: &&str| of.strip_prefix(label.as_str()).is_some_and(|step| step.starts_with('-'));
+            let steps: Vec<&str> = by_label.keys().copied().filter(of_run).collect();
+            for of in steps {
+                let done = by_label.remove(of).unwrap_or_default();
+                check_cancelled(of, &of[label.len() + 1..], &logs[label], &done, cancelled);
+                again += done.len() - 1;
+            }
+        }
     }
     assert!(by_label.is_empty(), "nobody was to do this: {by_label:#?}");
     let events = logs.values().map(Vec::len).sum();
@@ -98,17 +112,31 @@ fn check_log(label: &str, log: &[Value]) {
     }
 }
 
-/// Done, with one key; never again once its result was in the log; and never without an attempt in the log.
+/// Done, and never again once its result was in the log.
 fn check_effect(about: &str, step: &str, log: &[Value], done: &[&Effect]) {
     assert!(!done.is_empty(), "{about} was not done");
-    let keys: BTreeSet<&str> = done.iter().map(|effect| effect.idempotency_key.as_str()).collect();
-    assert!(keys.len() == 1 && !keys.contains(""), "{about}: {keys:?}");
     let result = of(log, step, "step.succeeded").next().unwrap_or_else(|| panic!("{about}: {log:#?}"));
     let logged: Timestamp = result["at"].as_str().unwrap().parse().unwrap();
     for effect in done {
         let at = Timestamp::try_from(effect.at).unwrap();
         assert!(at <= logged, "{about} was done at {at}, and its result was in the log at {logged}");
     }
+    check_attempts(about, step, log, done);
+}
+
+/// Not done once somebody had been told that the run is cancelled.
+fn check_cancelled(about: &str, step: &str, log: &[Value], done: &[&Effect], cancelled: SystemTime) {
+    let last = cancelled + ON_ITS_WAY;
+    for effect in done {
+        assert!(effect.at <= last, "{about} was done at {:?}, and cancelled at {cancelled:?}", effect.at);
+    }
+    check_attempts(about, step, log, done);
+}
+
+/// With one key, and never without an attempt in the log.
+fn check_attempts(about: &str, step: &str, log: &[Value], done: &[&Effect]) {
+    let keys: BTreeSet<&str> = done.iter().map(|effect| effect.idempotency_key.as_str()).collect();
+    assert!(keys.len() == 1 && !keys.contains(""), "{about}: {keys:?}");
     let attempts = of(log, step, "step.started").count();
     assert!(done.len() <= attempts, "{about}: {} times in {attempts} attempts: {log:#?}", done.len());
 }

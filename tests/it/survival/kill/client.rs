@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -21,6 +21,8 @@ use super::{
 /// One submission in so many is of several runs.
 const MANY_ONE_IN: u32 = 10;
 const MANY: usize = 3;
+/// Milliseconds until a run is cancelled that takes some seconds.
+const CANCEL_WITHIN: u64 = 500;
 /// How often a client looks whether its run has come as far as it waits for.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -113,7 +115,10 @@ pub(super) async fn live(world: Arc<World>, client: u64, seed: u64) {
         }
         submit(&world, kind, &label, rng.random_range(0..300)).await;
         match kind {
-            Kind::Cancelled => cancel(&world, &label).await,
+            Kind::Cancelled => {
+                sleep(Duration::from_millis(rng.random_range(0..CANCEL_WITHIN))).await;
+                cancel(&world, &label).await;
+            }
             Kind::Approved => approve(&world, &label).await,
             // The run may wait already, or come to it later.
             Kind::Received if !early => {
@@ -166,11 +171,11 @@ async fn until_waiting(world: &World, label: &str) -> String {
 }
 
 async fn cancel(world: &World, label: &str) {
-    let run = until_waiting(world, label).await;
+    let run = world.ledger().runs[label].run.clone();
     let (status, answer) = world.ask(&format!("/runs/{run}/cancel"), Some(&json!({}))).await;
     // The answer to an earlier call may have been lost.
     assert!(status == 200 || answer["code"] == "run_finished", "{label}: {status} {answer:#}");
-    world.ledger().told(label, |entry| entry.cancelled = true);
+    world.ledger().told(label, |entry| entry.cancelled = Some(SystemTime::now()));
 }
 
 async fn approve(world: &World, label: &str) {

@@ -17,7 +17,7 @@ pub(super) enum Kind {
     Delayed,
     /// An effect for each item.
     Items,
-    /// An effect, and a timer that nobody lives to see.
+    /// Effects for some seconds, which somebody stops at any moment.
     Cancelled,
     /// An effect after somebody's word.
     Approved,
@@ -81,14 +81,14 @@ impl Kind {
                 ]),
                 "{{ steps.m.results[3].body.done }}",
             ),
-            Self::Cancelled => (
-                json!([
-                    effect("a", &[]),
-                    {"id": "nap", "type": "delay", "after": ["a"], "config": {"seconds": 3600}},
-                    effect("never", &["nap"]),
-                ]),
-                "{{ steps.never.body.done }}",
-            ),
+            Self::Cancelled => {
+                let mut item = effect("do", &[]);
+                item["config"]["url"] = "{{ input.url }}/do/{{ input.label }}-m[{{ index }}].do".into();
+                let nap = json!({"id": "nap", "type": "delay", "after": ["do"], "config": {"seconds": 0.2}});
+                let items: Vec<u32> = (0..40).collect();
+                let config = json!({"items": items, "concurrency": 2, "steps": [item, nap]});
+                (json!([{"id": "m", "type": "for_each", "config": config}]), "{{ steps.m.count }}")
+            }
             Self::Approved => (
                 json!([
                     {"id": "ask", "type": "wait_for_approval", "config": {"label": "{{ input.label }}"}},
@@ -108,14 +108,14 @@ impl Kind {
         json!({"name": format!("{self:?}").to_lowercase(), "steps": steps, "output": output})
     }
 
-    /// The steps that the world sees, each of which is to be done.
+    /// The steps that the world sees, each of which is to be done, unless the run is cancelled.
     pub(super) fn effects(self) -> &'static [&'static str] {
         match self {
             Self::Pure | Self::Awaited => &[],
             Self::Effects => &["a", "c"],
             Self::Retried | Self::Delayed => &["a", "b"],
             Self::Items => &["m[0]", "m[1]", "m[2]", "m[3]", "b"],
-            Self::Cancelled => &["a"],
+            Self::Cancelled => &[],
             Self::Approved | Self::Received => &["b"],
         }
     }

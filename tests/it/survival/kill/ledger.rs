@@ -1,6 +1,6 @@
 //! What clients were told.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use serde_json::Value;
 
@@ -20,8 +20,8 @@ pub(super) struct Entry {
     pub(super) run: String,
     /// The run as it was when somebody was told that it has ended.
     pub(super) ended: Option<Value>,
-    /// A cancel was acknowledged.
-    pub(super) cancelled: bool,
+    /// When somebody had been told that it is cancelled.
+    pub(super) cancelled: Option<SystemTime>,
     /// The answer to its approval was acknowledged.
     pub(super) resumed: bool,
     /// An event was acknowledged as one that has woken it.
@@ -32,7 +32,7 @@ impl Ledger {
     /// A submission was acknowledged.
     pub(super) fn begun(&mut self, label: &str, kind: Kind, run: &str) {
         let run = run.to_owned();
-        let entry = Entry { kind, run, ended: None, cancelled: false, resumed: false, woken: false };
+        let entry = Entry { kind, run, ended: None, cancelled: None, resumed: false, woken: false };
         let before = self.runs.insert(label.to_owned(), entry);
         assert!(before.is_none(), "{label} was begun twice");
         self.news.push(label.to_owned());
