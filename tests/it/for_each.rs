@@ -240,7 +240,9 @@ async fn ten_thousand_items_are_counted_in_a_show_and_listed_in_pages() {
     assert!(show.to_string().len() < 10_000, "{} bytes of show", show.to_string().len());
     assert_eq!(done["steps"]["m"]["items"], json!({"total": 10_000, "succeeded": 10_000, "failed": 0}));
     assert_eq!(done["steps"]["m"]["output"]["count"], 10_000);
-    for (n, item) in items(&host, id).await.iter().enumerate() {
+    let items = items(&host, id).await;
+    assert_eq!(items.len(), 10_000);
+    for (n, item) in items.iter().enumerate() {
         assert_eq!((&item["index"], &item["output"]), (&json!(n), &json!({"square": n * n})), "{item:#}");
     }
 }

@@ -4,7 +4,7 @@ use std::{
     future::pending,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -27,12 +27,18 @@ pub(super) struct StoppingStore {
     is_stopping: AtomicBool,
     /// It is on the disk.
     stopped: Arc<Notify>,
+    appends: AtomicUsize,
 }
 
 impl StoppingStore {
     pub(super) fn new(store: SledStore, last: u64) -> Arc<Self> {
         let (is_stopping, stopped) = (AtomicBool::new(false), Arc::default());
-        Arc::new(Self { store, last, is_stopping, stopped })
+        Arc::new(Self { store, last, is_stopping, stopped, appends: AtomicUsize::new(0) })
+    }
+
+    /// How often something was appended.
+    pub(super) fn appends(&self) -> usize {
+        self.appends.load(Ordering::SeqCst)
     }
 
     /// Done when the store has stopped.
@@ -48,6 +54,7 @@ impl StoppingStore {
 impl Store for StoppingStore {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<(), Error>> {
         let is_last = append.summary.seq >= self.last;
+        self.appends.fetch_add(1, Ordering::SeqCst);
         let appended = self.alive(|| self.store.append(append));
         if !is_last || self.is_stopping.swap(true, Ordering::SeqCst) {
             return appended;
