@@ -44,8 +44,6 @@ pub(crate) enum Measured {
     Spread(Spread),
     /// One value, such as a difference, an amount of memory, or the median of what each round gave.
     Value(f64),
-    /// Why it could not be measured.
-    NotThere(String),
 }
 
 /// What has to be reached.
@@ -95,11 +93,6 @@ impl Figure {
         Self::new(what, unit, Measured::Value(value))
     }
 
-    /// A row that is kept for what can not be measured.
-    pub(crate) fn not_there(what: impl Into<String>, unit: Unit, why: impl Into<String>) -> Self {
-        Self::new(what, unit, Measured::NotThere(why.into()))
-    }
-
     fn new(what: impl Into<String>, unit: Unit, measured: Measured) -> Self {
         Self { what: what.into(), unit, measured, against: None, target: None, syncs_per_run: None }
     }
@@ -125,7 +118,7 @@ impl Figure {
         self.target(Of::Ratio, Bound::AtLeast(least))
     }
 
-    /// What is not there is not met.
+    /// A ratio to nothing is not met.
     fn target(mut self, of: Of, bound: Bound) -> Self {
         let met = self.part(of).is_some_and(|seen| match bound {
             Bound::AtMost(most) => seen <= most,
@@ -183,7 +176,7 @@ impl Figure {
     fn middle_is(&self) -> Of {
         match self.measured {
             Measured::Spread(_) => Of::P50,
-            Measured::Value(_) | Measured::NotThere(_) => Of::Value,
+            Measured::Value(_) => Of::Value,
         }
     }
 
@@ -193,7 +186,6 @@ impl Figure {
             (Measured::Spread(spread), Of::P99) => Some(spread.p99),
             (Measured::Spread(spread), _) => Some(spread.p50),
             (Measured::Value(value), _) => Some(*value),
-            (Measured::NotThere(_), _) => None,
         }
     }
 }

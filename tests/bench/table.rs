@@ -38,17 +38,14 @@ pub(crate) fn render(figures: &[Figure]) -> String {
 }
 
 fn row(figure: &Figure) -> [String; COLUMNS] {
-    let (parts, why) = match &figure.measured {
-        Measured::Spread(spread) => ([spread.p50, spread.p95, spread.p99].map(number), None),
-        Measured::Value(value) => ([number(*value), String::new(), String::new()], None),
-        Measured::NotThere(why) => (["–".to_owned(), String::new(), String::new()], Some(why.clone())),
+    let [p50, p95, p99] = match &figure.measured {
+        Measured::Spread(spread) => [spread.p50, spread.p95, spread.p99].map(number),
+        Measured::Value(value) => [number(*value), String::new(), String::new()],
     };
-    let [p50, p95, p99] = parts;
     let [against, there, ratio] = figure.against.as_ref().map(set_against).unwrap_or_default();
-    let verdict = match (&figure.target, why) {
-        (_, Some(why)) => why,
-        (Some(target), None) => if target.met { "ok" } else { "short" }.to_owned(),
-        (None, None) => String::new(),
+    let verdict = match &figure.target {
+        Some(target) => if target.met { "ok" } else { "short" }.to_owned(),
+        None => String::new(),
     };
     let syncs = figure.syncs_per_run.map(number).unwrap_or_default();
     let target = figure.target.as_ref().map(bound).unwrap_or_default();
