@@ -105,7 +105,6 @@ impl Places {
         let free = self.most_active.saturating_sub(self.active);
         let overtaken = !self.heads.is_empty();
         let entry = self.flows.entry(name.clone()).or_default();
-        entry.own = own;
         let starting = match limit(own, configured).saturating_sub(entry.active).min(free).min(runs.len()) {
             _ if overtaken || entry.queued > 0 => 0,
             starting => starting,
@@ -118,6 +117,11 @@ impl Places {
             };
             self.refresh(&name);
             return Err(full);
+        }
+        // What is submitted goes by the newest definition.
+        entry.own = own;
+        if self.queued.is_empty() && !waiting.is_empty() {
+            self.pace.begins(Instant::now());
         }
         entry.active += starting;
         entry.queued += waiting.len();
@@ -140,6 +144,9 @@ impl Places {
     /// A run goes into the queue again, or for the first time in this process; it does so also where that is full.
     pub(crate) fn requeue(&mut self, run: RunId, flow: &str) {
         let name = self.name(flow);
+        if self.queued.is_empty() {
+            self.pace.begins(Instant::now());
+        }
         if self.queued.insert(run, name.clone()).is_none() {
             self.flows.entry(name).or_default().queued += 1;
         }
@@ -149,6 +156,9 @@ impl Places {
     /// A run leaves the queue. Gives its flow, `None` where it is not in there.
     pub(crate) fn dequeue(&mut self, run: RunId) -> Option<Arc<str>> {
         let flow = self.queued.remove(&run)?;
+        if self.queued.is_empty() {
+            self.pace.stops();
+        }
         if let Some(entry) = self.flows.get_mut(&flow) {
             entry.queued = entry.queued.saturating_sub(1);
             entry.startable.remove(&run);
@@ -167,9 +177,9 @@ impl Places {
             return None;
         }
         let (run, flow) = self.heads.first().cloned()?;
+        self.pace.started(Instant::now());
         self.dequeue(run);
         self.join(&flow);
-        self.pace.started(Instant::now());
         Some((run, flow))
     }
 
@@ -182,10 +192,10 @@ impl Places {
         name
     }
 
-    /// A definition of the flow was read.
+    /// A definition of the flow was read that one of its runs began with. A newer one may be known.
     pub(crate) fn learn(&mut self, flow: &str, own: Own) {
         let name = self.name(flow);
-        if let Some(entry) = self.flows.get_mut(&name) {
+        if let Some(entry) = self.flows.get_mut(&name).filter(|entry| entry.own == Own::Unknown) {
             entry.own = own;
         }
         self.refresh(&name);
@@ -234,14 +244,25 @@ fn limit(own: Own, configured: Option<usize>) -> usize {
     own.min(configured.unwrap_or(usize::MAX))
 }
 
-/// How fast the queue moves.
+/// How fast the queue moves, while there is one.
 #[derive(Debug, Default)]
 struct Pace {
+    /// When the last run left it, or when it began.
     last: Option<Instant>,
     mean: Duration,
 }
 
 impl Pace {
+    /// The first run waits.
+    fn begins(&mut self, now: Instant) {
+        self.last = Some(now);
+    }
+
+    /// Nobody waits any more. The time until somebody does again tells nothing.
+    fn stops(&mut self) {
+        self.last = None;
+    }
+
     fn started(&mut self, now: Instant) {
         if let Some(last) = self.last {
             let gap = now.saturating_duration_since(last);

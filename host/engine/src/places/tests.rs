@@ -81,8 +81,26 @@ fn the_smaller_of_both_limits_holds() {
 fn the_newest_definition_counts() {
     let mut places = places(9, 9, &[]);
     submit(&mut places, "f", Own::Most(1), 1..=4);
-    places.learn("f", Own::Most(3));
+    submit(&mut places, "f", Own::Most(3), [5]);
     assert_eq!((next(&mut places), next(&mut places), next(&mut places)), (Some(2), Some(3), None));
+}
+
+#[test]
+fn an_older_definition_that_is_read_later_does_not_count() {
+    let mut places = places(9, 9, &[]);
+    assert_eq!(submit(&mut places, "f", Own::Most(1), 1..=4), [1]);
+    // A run of the time before is woken.
+    places.join("f");
+    places.learn("f", Own::Unlimited);
+    assert_eq!(next(&mut places), None);
+}
+
+#[test]
+fn a_definition_whose_runs_were_refused_does_not_count() {
+    let mut places = places(9, 2, &[]);
+    assert_eq!(submit(&mut places, "f", Own::Most(1), 1..=3), [1]);
+    assert!(places.enter("f", Own::Unlimited, &[run(4)]).is_err());
+    assert_eq!(next(&mut places), None);
 }
 
 #[test]
@@ -175,12 +193,52 @@ fn the_pace_tells_when_to_come_back() {
     assert!(pace.time_for(1, now + LATEST * 10) > pace.time_for(1, now));
 }
 
+#[test]
+fn a_time_without_a_queue_is_no_pace() {
+    let mut pace = Pace::default();
+    let start = Instant::now();
+    let each = Duration::from_secs(1);
+    pace.begins(start);
+    (1..=100).for_each(|n| pace.started(start + each * n));
+    pace.stops();
+    let night = start + Duration::from_secs(8 * 60 * 60);
+    assert!(pace.time_for(5, night) <= each * 5);
+    pace.begins(night);
+    pace.started(night + each);
+    assert!(pace.time_for(5, night + each) <= each * 5);
+}
+
+#[test]
+fn a_queue_that_empties_and_fills_keeps_its_pace() {
+    let mut places = places(1, 9, &[]);
+    submit(&mut places, "f", Own::Unlimited, 1..=2);
+    assert!(places.pace.last.is_some());
+    places.leave("f");
+    assert_eq!((next(&mut places), places.pace.last), (Some(2), None));
+    places.requeue(run(3), "f");
+    assert!(places.pace.last.is_some());
+    places.dequeue(run(3));
+    assert_eq!(places.pace.last, None);
+}
+
 #[derive(Debug, Clone)]
 enum Act {
-    Submit { flow: usize, runs: u8, own: Option<u8> },
-    End { of: usize },
-    Cancel { of: usize },
-    Wake { flow: usize },
+    Submit {
+        flow: usize,
+        runs: u8,
+        own: Option<u8>,
+    },
+    End {
+        of: usize,
+    },
+    Cancel {
+        of: usize,
+    },
+    /// With the definition that its run began with.
+    Wake {
+        flow: usize,
+        own: Option<u8>,
+    },
     Start,
 }
 
@@ -193,13 +251,17 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         }),
         any::<usize>().prop_map(|of| Act::End { of }),
         any::<usize>().prop_map(|of| Act::Cancel { of }),
-        (0..3_usize).prop_map(|flow| Act::Wake { flow }),
+        (0..3_usize, proptest::option::of(1..4_u8)).prop_map(|(flow, own)| Act::Wake { flow, own }),
         Just(Act::Start),
     ];
     prop::collection::vec(act, 0..80)
 }
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
+
+fn of_flow(active: &[usize], flow: usize) -> usize {
+    active.iter().filter(|of| **of == flow).count()
+}
 
 proptest! {
     /// Whatever happens: no more start than there are places, per flow and in all, the queue is within its limit, and
@@ -208,16 +270,24 @@ proptest! {
     fn limits_hold_and_nobody_is_forgotten(acts in acts()) {
         let mut places = places(3, 5, &[("a", 2)]);
         let (mut active, mut waiting): (Vec<usize>, Vec<(RunId, usize)>) = (Vec::new(), Vec::new());
+        // What each flow's newest definition says.
+        let mut owns = [None; NAMES.len()];
+        let most = |flow: usize, own: Option<u8>| {
+            let configured = if flow == 0 { 2 } else { usize::MAX };
+            own.map_or(usize::MAX, usize::from).min(configured)
+        };
         let mut last = 0_u64;
         let mut fresh = || { last += 1; let mut id = [0; 16]; id[..8].copy_from_slice(&last.to_be_bytes()); RunId::from_bytes(id) };
         for act in acts {
             match act {
                 Act::Submit { flow, runs, own } => {
                     let ids: Vec<_> = (0..runs).map(|_| fresh()).collect();
-                    let own = own.map_or(Own::Unlimited, |own| Own::Most(own.into()));
-                    if let Ok(started) = places.enter(NAMES[flow], own, &ids) {
+                    let entered = own.map_or(Own::Unlimited, |own| Own::Most(own.into()));
+                    if let Ok(started) = places.enter(NAMES[flow], entered, &ids) {
+                        owns[flow] = own;
                         prop_assert!(started == 0 || active.len() + started <= 3);
                         active.extend(std::iter::repeat_n(flow, started));
+                        prop_assert!(started == 0 || of_flow(&active, flow) <= most(flow, own));
                         for id in &ids[started..] {
                             places.settle(*id);
                             waiting.push((*id, flow));
@@ -233,8 +303,13 @@ proptest! {
                     let left = places.dequeue(id);
                     prop_assert_eq!(left.as_deref(), Some(NAMES[flow]));
                 }
-                Act::Wake { flow } => {
+                Act::Wake { flow, own } => {
+                    let known = active.contains(&flow) || waiting.iter().any(|(_, of)| *of == flow);
                     places.join(NAMES[flow]);
+                    places.learn(NAMES[flow], own.map_or(Own::Unlimited, |own| Own::Most(own.into())));
+                    if !known {
+                        owns[flow] = own;
+                    }
                     active.push(flow);
                 }
                 Act::Start => {
@@ -244,7 +319,7 @@ proptest! {
                         let position = waiting.iter().position(|(waiting, _)| *waiting == id).unwrap();
                         let (_, of) = waiting.remove(position);
                         prop_assert_eq!(&*flow, NAMES[of]);
-                        prop_assert!(of != 0 || active.iter().filter(|flow| **flow == 0).count() < 2);
+                        prop_assert!(of_flow(&active, of) < most(of, owns[of]));
                         // It is the oldest of its flow.
                         prop_assert!(waiting.iter().all(|(other, flow)| *flow != of || *other > id));
                         active.push(of);
