@@ -25,13 +25,12 @@ use stepcell_core::{
     event::{Payload, Wait},
     run::{RunState, RunStatus, StepState, StepStatus},
 };
-use stepcell_store::KeptEvent;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Blobs, Completion, Error, Resume, blobs::RunBlobs, engine::Inner, load, meter::Meter, prepared::Prepared,
-    progress::Decision, view::RunView,
+    Blobs, Completion, Error, Resume, blobs::RunBlobs, engine::Inner, events::Delivery, load, meter::Meter,
+    prepared::Prepared, progress::Decision, view::RunView,
 };
 use earlier::Earlier;
 use fan::Fan;
@@ -66,7 +65,7 @@ pub(crate) enum Command {
         answer: oneshot::Sender<()>,
     },
     /// A timer of a step is due, or the run's deadline where there is none. Answered when the store no longer holds
-    /// the timer.
+    /// the timer; not at all where it goes on to, since there is no room for the step.
     Timer {
         step: Option<StepId>,
         answer: oneshot::Sender<()>,
@@ -79,7 +78,7 @@ pub(crate) enum Command {
     /// An event for a waiting step. Answered with whether the step goes on because of it.
     Hear {
         step: StepId,
-        event: Arc<KeptEvent>,
+        event: Arc<Delivery>,
         answer: oneshot::Sender<Result<bool, stepcell_store::Error>>,
     },
 }

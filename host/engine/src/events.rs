@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use stepcell_core::{Json, RunId};
 use stepcell_store::{KeptEvent, Taken, Waiter};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OnceCell, Semaphore, oneshot};
 
 use crate::{Error, driver::Command, engine::Inner, load, matching::matches};
 
@@ -51,6 +51,21 @@ pub struct Delivered {
     pub woken: u64,
     /// Until when it is kept for runs that do not wait yet; none where it is not.
     pub kept_until: Option<Timestamp>,
+}
+
+/// An event on its way to those that wait for it.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) event: KeptEvent,
+    /// Set once it is on the disk that the event is for those that were there when it came. One who hears it sees to
+    /// that for all.
+    pub(crate) noted: OnceCell<bool>,
+}
+
+impl Delivery {
+    pub(crate) fn of(event: KeptEvent) -> Self {
+        Self { event, noted: OnceCell::new() }
+    }
 }
 
 /// What all events share.
@@ -110,18 +125,16 @@ fn accept(name: &str, incoming: Incoming, kept: Duration) -> Result<KeptEvent, E
 /// Keeps the event, then wakes all that wait for it.
 async fn deliver(engine: &Arc<Inner>, event: KeptEvent) -> Result<Delivered, Error> {
     let mut event = event;
-    if !engine.store.put_event(event.clone()).await.map_err(too_large)? {
+    if engine.store.put_event(event.clone()).await.map_err(too_large)? {
+        engine.events_taken.fetch_add(1, Ordering::Relaxed);
+    } else {
         // Its first sender may have no answer: whoever has not heard of it yet does now.
         event = first_of(engine, event).await?;
     }
-    let event = Arc::new(event);
-    let woken = wake_all(engine, &event).await?;
-    if woken > 0 {
-        // It may have been taken by a run that has begun meanwhile.
-        let _ = engine.store.take_event(&event.name, &event.id, Taken::All).await?;
-    }
-    engine.events_taken.fetch_add(1, Ordering::Relaxed);
+    let delivery = Arc::new(Delivery::of(event));
+    let woken = wake_all(engine, &delivery).await?;
     engine.woken.fetch_add(woken, Ordering::Relaxed);
+    let event = &delivery.event;
     Ok(Delivered {
         event: event.name.clone(),
         id: event.id.clone(),
@@ -148,14 +161,14 @@ async fn first_of(engine: &Inner, again: KeptEvent) -> Result<KeptEvent, Error> 
 }
 
 /// Wakes every run that waits for the event; gives how many.
-async fn wake_all(engine: &Arc<Inner>, event: &Arc<KeptEvent>) -> Result<u64, Error> {
-    let (mut after, mut woken) = (None, 0);
+async fn wake_all(engine: &Arc<Inner>, delivery: &Arc<Delivery>) -> Result<u64, Error> {
+    let (event, mut after, mut woken) = (&delivery.event, None, 0);
     loop {
         let page = engine.store.waits(&event.name, after, WAITERS_PER_READ).await?;
         let full = page.len() == WAITERS_PER_READ;
         after = page.last().map(|waiter| (waiter.run, waiter.step.clone()));
         let fitting = page.into_iter().filter(|waiter| fits(waiter, event));
-        let waking = stream::iter(fitting).map(|waiter| wake(engine, waiter, event));
+        let waking = stream::iter(fitting).map(|waiter| wake(engine, waiter, delivery));
         let of_page: Vec<bool> = waking.buffer_unordered(MAX_WAKING).try_collect().await?;
         woken += of_page.into_iter().map(u64::from).sum::<u64>();
         if !full {
@@ -171,11 +184,13 @@ fn fits(waiter: &Waiter, event: &KeptEvent) -> bool {
 
 /// Tells one run; gives whether it goes on because of the event. Only what keeps the event from being written down is
 /// an error: a run that can not go on for a reason of its own says so in the log.
-async fn wake(engine: &Arc<Inner>, waiter: Waiter, event: &Arc<KeptEvent>) -> Result<bool, Error> {
+async fn wake(engine: &Arc<Inner>, waiter: Waiter, delivery: &Arc<Delivery>) -> Result<bool, Error> {
     let Waiter { run, step, .. } = waiter;
     let _turn = engine.events.waking.acquire().await;
     let (answer, heard) = oneshot::channel();
-    match load::tell(engine, run, Command::Hear { step: step.clone(), event: event.clone(), answer }).await {
+    let event = &delivery.event;
+    match load::tell(engine, run, Command::Hear { step: step.clone(), event: delivery.clone(), answer }).await
+    {
         Ok(()) => match heard.await {
             Ok(heard) => heard.map_err(Error::Store),
             Err(_) => has_heard(engine, run, event).await,

@@ -9,6 +9,8 @@ mod queue;
 mod resume;
 mod retention;
 mod retries;
+mod timers;
+mod watched;
 
 use std::{
     collections::BTreeMap,

@@ -20,7 +20,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 /// A pause before another attempt that is longer than this is a timer in the store, so that the run can park. Shorter
 /// ones cost less in memory than taking the run up again would.
 const LONG_RETRY: Duration = Duration::from_secs(10);
-/// How often to look while runs are being woken.
+/// The shortest pause between two looks: what is due within it is woken together.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(2);
 /// How long to leave the store alone after it failed, and a run that could not be woken.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -101,10 +101,23 @@ async fn round(engine: &Arc<Inner>) -> Result<Duration, Error> {
     if woken > 0 {
         return Ok(Duration::ZERO);
     }
-    let next = engine.store.next_timer().await?;
+    let next = next(engine, now, waking).await?;
     let left = next.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
-    // The earliest may be one that is being woken: it hides when the next one is due.
     Ok(left.unwrap_or(LONGEST_SLEEP).clamp(SHORTEST_SLEEP, LONGEST_SLEEP))
+}
+
+/// When the earliest timer is due whose run is not being woken: those that are stand before it for as long as that takes.
+async fn next(engine: &Inner, now: Timestamp, waking: usize) -> Result<Option<Timestamp>, Error> {
+    if waking == 0 {
+        return Ok(engine.store.next_timer().await?);
+    }
+    let horizon = now.checked_add(LONGEST_SLEEP).unwrap_or(Timestamp::MAX);
+    let first = engine.store.due_timers(horizon, waking + 1).await?;
+    let woken = engine.timers.waking.lock();
+    Ok(first
+        .into_iter()
+        .find(|timer| !woken.contains(&(timer.run, timer.step.clone())))
+        .map(|timer| timer.due))
 }
 
 /// Tells a run of its timer and waits until the store no longer holds it.
@@ -114,7 +127,7 @@ async fn wake(engine: Arc<Inner>, run: RunId, step: Option<StepId>) {
     if let Err(error) = &told {
         tracing::error!(run_id = %run, %error, "run could not be woken");
     }
-    // Where the run has ended meanwhile its timers are gone.
+    // Where the run has ended meanwhile its timers are gone; where it could not go on yet it is told again.
     if told.is_err() || handled.await.is_err() {
         tokio::time::sleep(PAUSE).await;
     }

@@ -100,3 +100,33 @@ async fn a_host_that_starts_an_hour_earlier_than_it_stopped_goes_on() {
     let (_, runs) = host.get("/runs").await;
     assert_eq!(runs["runs"].as_array().unwrap().len(), 3, "{runs:#}");
 }
+
+/// A pause that was short, and so had no timer, when the host stopped.
+#[tokio::test]
+async fn a_retry_waits_for_its_time_also_where_the_next_start_is_an_hour_earlier() {
+    let shop = Shop::start().await;
+    let mut host = Host::builder().config(&shop.grant()).moving_clock().start().await;
+    let run = host
+        .submit(&format!(
+            "name: again\nsteps: [{{ id: a, type: http_request, config: {{ url: \"{}/flaky\" }}, \
+             retry: {{ max_attempts: 3, backoff: [8s, 1ms], jitter: false }} }}]",
+            shop.url()
+        ))
+        .await;
+    eventually("it is to be tried again", || async {
+        let run = host.show(&run).await;
+        run["steps"]["a"]["retry_at"].is_string().then_some(())
+    })
+    .await;
+    host.kill();
+    host.set_clock(-HOUR);
+    host.start_again().await;
+    host.until(&run, "waiting").await;
+    assert_eq!(shop.seen().len(), 1);
+    host.set_clock(0);
+    let set_right = Instant::now();
+    let done = host.until(&run, "succeeded").await;
+    assert_eq!((&done["steps"]["a"]["attempts"], shop.seen().len()), (&json!(3), 3), "{done:#}");
+    // What is left of the pause, and how late a jump may be noticed.
+    assert!(set_right.elapsed() < Duration::from_secs(8) + SOON, "it came after {:?}", set_right.elapsed());
+}

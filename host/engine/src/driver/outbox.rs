@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use stepcell_core::{
     Digest, Event, EventKind, RunId, StepId,
     event::Wait,
-    run::{FoldError, RunState},
+    run::{FoldError, RunState, StepState},
 };
 use stepcell_store::{Append, BlobRef, Claim, Error, RunSummary, TimerChange, WaitChange};
 use tokio::time::Instant;
@@ -128,17 +128,22 @@ impl Outbox {
         };
         self.stored = state.seq;
         let appended = engine.store.append(append);
-        self.last = if std::mem::take(&mut self.is_soon) {
-            let engine = engine.clone();
-            let told = async move {
-                appended.await?;
-                engine.timers.changed();
-                Ok(())
-            };
-            told.boxed().shared()
-        } else {
-            appended.shared()
-        };
+        self.last = appended.shared();
+        if std::mem::take(&mut self.is_soon) {
+            // On its own, since nobody waits for this append once another one has followed it.
+            let (appended, told) = (self.last.clone(), engine.clone());
+            engine.spawn(async move {
+                if appended.await.is_ok() {
+                    told.timers.changed();
+                }
+            });
+        }
+    }
+
+    /// Sets a timer with the events that are on their way, or with the next ones.
+    pub(super) fn set_timer(&mut self, step: Option<&StepId>, due: Timestamp) {
+        self.timers.push(TimerChange::Set { step: step.cloned(), due });
+        self.is_soon |= timers::is_soon(due);
     }
 
     /// Hands everything to the store and waits until it is on the disk.
@@ -187,7 +192,7 @@ impl Outbox {
     }
 
     /// A step that parks sets its timer and the name that it waits for; one that goes on, or is cancelled, clears
-    /// them. So does one that is tried again later.
+    /// them. So does one that has waited for its next attempt.
     fn change_waits(&mut self, state: &RunState, step: &StepId, kind: &EventKind) {
         match kind {
             EventKind::StepWaiting(waiting) => {
@@ -201,15 +206,12 @@ impl Outbox {
                     self.waits.push(WaitChange::Set { name, step: step.clone(), matching });
                 }
             }
-            EventKind::StepRetrying(retrying) if timers::is_long_retry(retrying.at) => {
-                self.set_timer(Some(step), retrying.at);
-            }
             EventKind::StepStarted(_)
             | EventKind::StepResumed(_)
             | EventKind::StepCancelled
             | EventKind::StepFailed(_) => {
                 let Some(seen) = state.steps.get(step) else { return };
-                if let Some(due) = seen.wait.as_ref().and_then(due).or(seen.retry_at) {
+                if let Some(due) = timer_of(seen) {
                     self.timers.push(TimerChange::Clear { step: Some(step.clone()), due });
                 }
                 if let Some(Wait::Signal { name, .. }) = &seen.wait
@@ -230,11 +232,11 @@ impl Outbox {
             self.timers.push(TimerChange::Clear { step: None, due });
         }
     }
+}
 
-    fn set_timer(&mut self, step: Option<&StepId>, due: Timestamp) {
-        self.timers.push(TimerChange::Set { step: step.cloned(), due });
-        self.is_soon |= timers::is_soon(due);
-    }
+/// When a step goes on that waits for a time: until a timer, a deadline, or its next attempt.
+pub(super) fn timer_of(seen: &StepState) -> Option<Timestamp> {
+    seen.wait.as_ref().and_then(due).or(seen.retry_at)
 }
 
 fn due(wait: &Wait) -> Option<Timestamp> {

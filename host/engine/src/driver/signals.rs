@@ -8,7 +8,7 @@ use stepcell_core::{
     run::RunStatus,
 };
 
-use super::{At, Command, Driver};
+use super::{At, Command, Driver, outbox::timer_of};
 use crate::{
     Error,
     timers::{deadline_exceeded, is_long_retry},
@@ -29,12 +29,14 @@ impl Driver {
                 let _ = answer.send(());
             }
             Command::Timer { step, answer } => {
-                match step {
-                    Some(step) => self.timer_due(&step)?,
+                match &step {
+                    Some(step) => self.timer_due(step).await?,
                     None => self.deadline_due()?,
                 }
                 self.outbox.synced(&self.engine, &self.state).await?;
-                let _ = answer.send(());
+                if !step.is_some_and(|step| self.is_due(&step)) {
+                    let _ = answer.send(());
+                }
             }
             Command::Resume { resume, answer } => {
                 if let Err(refused) = self.resume(&resume)? {
@@ -91,7 +93,7 @@ impl Driver {
     }
 
     /// Lets a step go on whose timer is due. A timer that fires twice, or too early, changes nothing.
-    fn timer_due(&mut self, id: &StepId) -> Result<(), Error> {
+    async fn timer_due(&mut self, id: &StepId) -> Result<(), Error> {
         let Some(seen) = self.state.steps.get(id) else { return Ok(()) };
         let now = Timestamp::now();
         let due = match &seen.wait {
@@ -105,7 +107,8 @@ impl Driver {
         let Some(at) = self.at(id.as_str()) else { return Ok(()) };
         if retries {
             self.retry_now(at);
-            return Ok(());
+            // The store holds the timer until the attempt has begun.
+            return self.launch_ready().await;
         }
         let Some((due, signal)) = due.filter(|(due, _)| *due <= now) else { return Ok(()) };
         tracing::trace!(run_id = %self.run, step = %id, %due, "timer due");
@@ -117,9 +120,20 @@ impl Driver {
         Ok(())
     }
 
-    /// A step waits for its next attempt, in memory or by a timer in the store.
+    /// Whether the store holds a timer of a step that is due.
+    fn is_due(&self, id: &StepId) -> bool {
+        let due = self.state.steps.get(id).and_then(timer_of);
+        due.is_some_and(|due| due <= Timestamp::now())
+    }
+
+    /// A step waits for its next attempt, in memory or by a timer in the store. Which of them is decided here alone,
+    /// also after a restart: the clock may be another one then, so that what the log says does not tell whether there
+    /// is a timer.
     pub(super) fn retry_at(&mut self, at: Timestamp, step: At) {
-        if !is_long_retry(at) {
+        if is_long_retry(at) {
+            let id = self.scopes.step_id(step);
+            self.outbox.set_timer(id, at);
+        } else {
             self.retries.push((at, step));
         }
     }

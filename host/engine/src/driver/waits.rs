@@ -21,7 +21,7 @@ use super::{At, Driver, Synced};
 use crate::{
     Error, Resume,
     engine::Inner,
-    events::APPROVAL,
+    events::{APPROVAL, Delivery},
     matching::matches,
     waiting::{self, Signal},
 };
@@ -82,8 +82,8 @@ impl Driver {
     }
 
     /// Resumes a waiting step with an event that was sent; what comes of it is on the disk.
-    pub(super) async fn hears(&mut self, step: &StepId, event: &KeptEvent) -> Result<bool, Error> {
-        let heard = self.hear(step, event, false).await?;
+    pub(super) async fn hears(&mut self, step: &StepId, event: &Delivery) -> Result<bool, Error> {
+        let heard = self.hear(step, event).await?;
         if heard {
             self.outbox.synced(&self.engine, &self.state).await?;
         }
@@ -91,22 +91,22 @@ impl Driver {
     }
 
     /// Resumes a waiting step with an event, if it is one that the step waits for and that the run has not had.
-    /// `is_kept` says that it was kept for the step, rather than sent to all that wait.
-    async fn hear(&mut self, step: &StepId, event: &KeptEvent, is_kept: bool) -> Result<bool, Error> {
+    async fn hear(&mut self, step: &StepId, delivery: &Delivery) -> Result<bool, Error> {
+        let event = &delivery.event;
         let Some(at) = self.at(step.as_str()) else { return Ok(false) };
         let admits = self.awaited(step).is_some_and(|wait| wait.admits(event));
         if !admits || self.state.heard.contains(&(event.name.clone(), event.id.clone())) {
             return Ok(false);
         }
         // An event is for every run that was there when it came. Of those that began later, one may have it where
-        // nobody else has.
+        // nobody else has: which is noted before the first of the others goes on, whatever becomes of the rest.
         let mine = |taker| self.engine.store.take_event(&event.name, &event.id, taker);
         if self.state.created_at > event.at {
             if !mine(Taken::Run(self.run)).await? {
                 return Ok(false);
             }
-        } else if is_kept {
-            mine(Taken::All).await?;
+        } else {
+            delivery.noted.get_or_try_init(|| mine(Taken::All)).await?;
         }
         let signal = Signal::new(&event.payload, event.by.as_deref(), event.at);
         self.signal((step.clone(), at), &signal, Some(event.id.clone()))?;
@@ -155,9 +155,10 @@ impl Driver {
     pub(super) async fn looked(&mut self, look: Look) -> Result<(), Error> {
         let Look { step, event } = look;
         let Some(event) = event else { return Ok(()) };
-        if !self.hear(&step, &event, true).await? && self.awaited(&step).is_some() {
+        let found = Delivery::of(event);
+        if !self.hear(&step, &found).await? && self.awaited(&step).is_some() {
             // Somebody else has it: there may be another one.
-            self.looks.due.push((step, Some((event.at, event.id))));
+            self.looks.due.push((step, Some((found.event.at, found.event.id))));
         }
         Ok(())
     }

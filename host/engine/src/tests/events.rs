@@ -1,4 +1,6 @@
-use super::*;
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::{watched::WatchedStore, *};
 use crate::{Delivered, Error, Incoming};
 
 fn event(payload: Value) -> Incoming {
@@ -151,6 +153,7 @@ async fn the_same_event_again_is_the_same_and_wakes_nobody_twice() {
     let again = Delivered { woken: 0, ..first };
     assert_eq!(host.send(with_id("e1", json!({"n": 2}))).await, again);
     host.has(next, RunStatus::Waiting).await;
+    assert_eq!(host.engine.counts().events_taken, 1);
     let host = host.restart(Admission::default()).await;
     assert_eq!(host.send(with_id("e1", json!({"n": 3}))).await, again);
     host.has(next, RunStatus::Waiting).await;
@@ -174,6 +177,26 @@ async fn an_event_reaches_those_that_a_crash_kept_it_from() {
     let host = host.restart(Admission::default()).await;
     assert_eq!(host.send(with_id("e1", json!({"n": 2}))).await.woken, 1);
     assert_eq!(host.payload_of(run).await, json!({"n": 1}));
+}
+
+/// More wait than are read at a time, and the event is for the first of them alone.
+#[tokio::test]
+async fn an_event_that_woke_somebody_is_not_for_later_runs_also_where_the_store_failed_then() {
+    let store = WatchedStore::new();
+    let host = Host::on(store.clone(), Admission::default(), Retention::default()).await;
+    let first = host.parked(&waits_for(json!({"n": 1}))).await;
+    let plan = host.plan(&waits_for(json!({"n": 2})));
+    let others = host.engine.submit_all(plan, vec![Json::from(json!({})); 256], None).await.unwrap();
+    for run in others {
+        host.parks(run).await;
+    }
+    store.lost_waits.store(2, SeqCst);
+    let sent = with_id("e1", json!({"n": 1}));
+    assert_eq!(host.engine.send_event("paid", sent.clone()).await.unwrap_err().code(), "store_io");
+    host.ends(first).await;
+    assert_eq!(host.send(sent).await.woken, 0);
+    let later = host.submit(&waits_for(json!({"n": 1}))).await;
+    host.parks(later).await;
 }
 
 #[tokio::test]

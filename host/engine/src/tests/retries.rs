@@ -49,3 +49,24 @@ async fn a_pause_that_is_over_starts_the_next_attempt() {
     let view = host.ends(run).await;
     assert_eq!((view.steps["a"].attempts, host.runner.started().len()), (2, 1));
 }
+
+/// It was short when it was written down, so that no timer was set, and the clock goes back before the next start.
+#[tokio::test]
+async fn a_pause_that_a_restart_finds_longer_than_it_was_is_not_lost() {
+    let host = Host::new().await;
+    let (left, plan) = Left::new(&host, &flaky("8s"), None);
+    let error = Failure::system(Fault::Unavailable, "flaky", "it is not there").retryable();
+    let started = StepStarted { attempt: 1, idempotency_key: "k".to_owned() };
+    let at = hours(1);
+    let retrying = StepRetrying { attempt: 2, at, error, receipt: Receipt::default() };
+    let left = left
+        .run(EventKind::RunStarted)
+        .step("a", EventKind::StepStarted(started))
+        .step("a", EventKind::StepRetrying(retrying));
+    let run = left.write(&*host.store, &plan).await;
+    let host = host.restart(Admission::default()).await;
+    host.parks(run).await;
+    assert_eq!(host.store.next_timer().await.unwrap(), Some(at));
+    host.engine.cancel(run, None).await.unwrap();
+    assert_eq!(host.store.next_timer().await.unwrap(), None);
+}
