@@ -1,7 +1,9 @@
 //! Runs out of the store: their state, their flow, and taking them up again.
 
+mod seen;
+
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -22,6 +24,7 @@ use crate::{
     payload,
     prepared::{Outline, Prepared},
 };
+pub(crate) use seen::{Folds, seen};
 
 /// Events read from the store at a time. Bounds the memory of a fold beside its state.
 const EVENTS_PER_READ: usize = 1_000;
@@ -38,70 +41,26 @@ const MAX_PINNED: usize = 64;
 /// The flows of the runs that were taken up last, each with what it pins.
 pub(crate) type Pinned = Mutex<HashMap<Digest, (BTreeMap<String, Vec<Digest>>, Arc<Prepared>)>>;
 
-/// A log that is long enough for its state to be kept: folding this much takes some ten milliseconds.
-const LONG_LOG: u64 = 1_000;
-/// Events of all logs together whose states are kept; one of any length may be. Bounds their memory, about a kilobyte
-/// for each.
-const MAX_FOLDED_EVENTS: u64 = 200_000;
-
 /// The outlines of the flows that were shown last.
 pub(crate) type Outlines = Mutex<HashMap<Digest, Arc<Outline>>>;
 
-/// States of long runs that were shown last, the newest at the back.
-pub(crate) type Folds = Mutex<VecDeque<(RunId, Arc<RunState>)>>;
-
-/// A run's state for those who only look at it. That of a long run is kept: its pages of items, and the next look, read
-/// only what has come since.
-pub(crate) async fn seen(engine: &Inner, run: RunId) -> Result<Arc<RunState>, Error> {
-    let known = engine.folds.lock().iter().find(|(of, _)| *of == run).map(|(_, state)| state.clone());
-    let before = known.as_ref().map_or(0, |state| state.seq);
-    // A run that was removed has no log any more, whatever is known of it.
-    let gone = known.is_some() && engine.store.summary(run).await?.is_none();
-    if gone {
-        engine.folds.lock().retain(|(of, _)| *of != run);
-        return Err(Error::NoSuchRun(run));
-    }
-    let mut events = engine.store.events(run, before, EVENTS_PER_READ).await?;
-    let state = match known {
-        Some(state) if events.is_empty() => return Ok(state),
-        Some(state) => {
-            let mut state = Arc::unwrap_or_clone(state);
-            while !events.is_empty() {
-                apply(run, &mut state, &events)?;
-                events = engine.store.events(run, state.seq, EVENTS_PER_READ).await?;
-            }
-            state
-        }
-        None => fold(engine, run, events).await?,
-    };
-    let state = Arc::new(state);
-    if state.seq >= LONG_LOG {
-        let mut folds = engine.folds.lock();
-        folds.retain(|(of, _)| *of != run);
-        folds.push_back((run, state.clone()));
-        while folds.len() > 1 && folds.iter().map(|(_, state)| state.seq).sum::<u64>() > MAX_FOLDED_EVENTS {
-            folds.pop_front();
-        }
-    }
-    Ok(state)
-}
-
 /// A run's state, folded from its log.
 pub(crate) async fn state(engine: &Inner, run: RunId) -> Result<RunState, Error> {
-    let events = engine.store.events(run, 0, EVENTS_PER_READ).await?;
-    fold(engine, run, events).await
-}
-
-/// Folds a log that begins with these events.
-async fn fold(engine: &Inner, run: RunId, mut events: Vec<Event>) -> Result<RunState, Error> {
-    let damaged = |error: FoldError| Error::Damaged { run, reason: error.to_string() };
-    let (first, rest) = events.split_first().ok_or(Error::NoSuchRun(run))?;
-    let mut state = RunState::new(first).map_err(damaged)?;
-    apply(run, &mut state, rest)?;
+    let mut events = engine.store.events(run, 0, EVENTS_PER_READ).await?;
+    let mut state = begun(run, &events)?;
     while events.len() == EVENTS_PER_READ {
         events = engine.store.events(run, state.seq, EVENTS_PER_READ).await?;
         apply(run, &mut state, &events)?;
     }
+    Ok(state)
+}
+
+/// The state of a run whose log begins with these events.
+fn begun(run: RunId, events: &[Event]) -> Result<RunState, Error> {
+    let damaged = |error: FoldError| Error::Damaged { run, reason: error.to_string() };
+    let (first, rest) = events.split_first().ok_or(Error::NoSuchRun(run))?;
+    let mut state = RunState::new(first).map_err(damaged)?;
+    apply(run, &mut state, rest)?;
     Ok(state)
 }
 

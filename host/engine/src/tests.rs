@@ -5,6 +5,7 @@ mod deadlines;
 mod drain;
 mod events;
 mod idempotency;
+mod looks;
 mod queue;
 mod resume;
 mod retention;
