@@ -203,6 +203,7 @@ impl Driver {
                 // computed again. Where the store itself failed, this fails too and changes nothing.
                 let _ = self.outbox.synced(&self.engine, &self.state).await;
                 self.engine.run_broke(self.run, &error);
+                Command::refuse_all(self.mailbox, &error);
             }
         }
     }

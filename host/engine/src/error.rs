@@ -3,7 +3,7 @@ use std::time::Duration;
 use stepcell_core::{Json, RunId, StepId, problem::Problem, run::RunStatus};
 
 /// Why the engine did not do what it was asked. Failures of a step are no errors: they are in the run.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     #[error("there is no run `{0}`")]
     NoSuchRun(RunId),

@@ -16,6 +16,7 @@ use stepcell_core::{
     plan::Plan,
     run::{FoldError, RunState, StepStatus},
 };
+use stepcell_store::Error as StoreError;
 
 use crate::{
     Error,
@@ -159,13 +160,28 @@ pub(crate) async fn recover(engine: &Arc<Inner>) {
     }
 }
 
-/// Takes up one run that has no driver; says so where it can not.
+/// Takes up one run that has no driver; says so where it can not, and tries again where the store may do it later.
 pub(crate) async fn revive(engine: &Arc<Inner>, run: RunId) {
     match take_up(engine, run, None).await {
+        Ok(()) => {}
         // A run whose first event never got to the disk was never acknowledged.
-        Ok(()) | Err(Error::Finished { .. } | Error::NoSuchRun(_)) => {}
-        Err(error) => tracing::error!(run_id = %run, error = %error, "run could not be taken up"),
+        Err(Error::Finished { .. } | Error::NoSuchRun(_)) => engine.forget_revivals(run),
+        Err(Error::Store(error)) if !is_lasting(&error) => {
+            tracing::error!(run_id = %run, %error, "run could not be taken up, trying again");
+            engine.revive_later(run);
+        }
+        Err(error) => {
+            if let Error::Store(error) = &error {
+                engine.note(error);
+            }
+            tracing::error!(run_id = %run, %error, "run could not be taken up");
+        }
     }
+}
+
+/// Whether the store will do no better in this process.
+fn is_lasting(error: &StoreError) -> bool {
+    matches!(error, StoreError::Failed { .. } | StoreError::Damaged { .. })
 }
 
 async fn take_up(engine: &Arc<Inner>, run: RunId, first: Option<Command>) -> Result<(), Error> {
@@ -209,7 +225,11 @@ async fn fail_for_good(
         let damaged = |error: FoldError| Error::Damaged { run, reason: error.to_string() };
         outbox.emit(state, step, kind).map_err(damaged)?;
     }
-    Ok(outbox.synced(engine, state).await?)
+    outbox.synced(engine, state).await?;
+    // Whoever waits for its end has it.
+    let view = engine.show(run).await?;
+    engine.run_ended(run, view);
+    Ok(())
 }
 
 /// The flow of a run with the plugins that the run pinned. Runs of the same flow share it.

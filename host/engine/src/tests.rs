@@ -11,6 +11,7 @@ mod resume;
 mod retention;
 mod retries;
 mod timers;
+mod troubles;
 mod watched;
 
 use std::{

@@ -7,12 +7,37 @@ use stepcell_core::{
     event::{RunCancelled, StepResumed, Wait},
     run::RunStatus,
 };
+use tokio::sync::mpsc;
 
 use super::{At, Command, Driver, outbox::timer_of};
 use crate::{
     Error,
     timers::{deadline_exceeded, is_long_retry},
 };
+
+impl Command {
+    /// Says that it was not done, and why.
+    pub(crate) fn refuse(self, why: &Error) {
+        // Nobody may be listening any more.
+        match self {
+            Self::Cancel { answer, .. } | Self::Resume { answer, .. } => drop(answer.send(Err(why.clone()))),
+            Self::Hear { answer, .. } => {
+                // What it is about otherwise is in the log.
+                if let Error::Store(why) = why {
+                    let _ = answer.send(Err(why.clone()));
+                }
+            }
+            Self::Sync { .. } | Self::Timer { .. } => {}
+        }
+    }
+
+    /// Refuses what has come for a run that has no driver any more.
+    pub(crate) fn refuse_all(mut mailbox: mpsc::UnboundedReceiver<Self>, why: &Error) {
+        while let Ok(command) = mailbox.try_recv() {
+            command.refuse(why);
+        }
+    }
+}
 
 impl Driver {
     pub(super) async fn command(&mut self, command: Command) -> Result<(), Error> {

@@ -166,7 +166,7 @@ impl Inner {
     pub(crate) fn run_ended(self: &Arc<Self>, run: RunId, view: RunView) {
         // Whoever hears of the end finds the place free.
         self.runs.lock().deactivate(run);
-        self.revivals.lock().remove(&run);
+        self.forget_revivals(run);
         self.ended.fetch_add(1, Ordering::Relaxed);
         for waiter in self.waiters.lock().remove(&run).unwrap_or_default() {
             // Whoever waited may have gone.
@@ -188,8 +188,20 @@ impl Inner {
             self.note(error);
             return;
         }
-        let overtaken = matches!(error, Error::Store(stepcell_store::Error::Conflict { .. }));
-        let pause = if overtaken { Duration::ZERO } else { self.next_revival(run) };
+        if let Error::Store(stepcell_store::Error::Conflict { .. }) = error {
+            self.revive_after(run, Duration::ZERO);
+        } else {
+            self.revive_later(run);
+        }
+    }
+
+    /// Takes a run up again after a pause that is longer each time.
+    pub(crate) fn revive_later(self: &Arc<Self>, run: RunId) {
+        self.revive_after(run, self.next_revival(run));
+    }
+
+    /// Takes a run up that has no driver, after a pause.
+    pub(super) fn revive_after(self: &Arc<Self>, run: RunId, pause: Duration) {
         let engine = self.clone();
         self.spawn(async move {
             tokio::time::sleep(pause).await;
@@ -197,8 +209,13 @@ impl Inner {
         });
     }
 
+    /// A run is to be taken up no more.
+    pub(crate) fn forget_revivals(&self, run: RunId) {
+        self.revivals.lock().remove(&run);
+    }
+
     /// Takes note of a store that takes no more writes.
-    pub(super) fn note(&self, error: &stepcell_store::Error) {
+    pub(crate) fn note(&self, error: &stepcell_store::Error) {
         if matches!(error, stepcell_store::Error::Failed { .. }) {
             *self.broken.lock() = Some(error.clone());
         }

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use stepcell_core::{EventKind, RunId, event::RunCancelled, run::RunState};
 use tokio::sync::mpsc;
 
-use super::{Inner, inner::Driven};
+use super::{
+    Inner,
+    inner::{Driven, Sent},
+};
 use crate::{
     Error,
     driver::{Command, Outbox},
@@ -100,6 +103,7 @@ impl Inner {
             Err(error) => {
                 self.release(run);
                 self.not_started(run, &error);
+                Command::refuse_all(mailbox, &error);
             }
         }
     }
@@ -116,11 +120,7 @@ impl Inner {
             Error::Finished { .. } | Error::NoSuchRun(_) => {}
             Error::Store(_) => {
                 tracing::error!(run_id = %run, %error, "run could not be started, trying again");
-                let engine = self.clone();
-                self.spawn(async move {
-                    tokio::time::sleep(PAUSE).await;
-                    load::revive(&engine, run).await;
-                });
+                self.revive_after(run, PAUSE);
             }
             error => tracing::error!(run_id = %run, %error, "run could not be started"),
         }
@@ -131,12 +131,7 @@ impl Inner {
     pub(crate) async fn tell_queued(self: Arc<Self>, run: RunId, command: Command) {
         match command {
             Command::Cancel { .. } | Command::Timer { step: None, .. } => {
-                let Some((flow, _mailbox)) = self.take_out(run) else {
-                    // It has left the queue meanwhile. Where it has ended as well, nobody answers.
-                    let _ = self.send(run, command);
-                    return;
-                };
-                self.end_queued(run, &flow, command).await;
+                self.end_early(run, command).await;
             }
             Command::Timer { step: Some(_), answer } | Command::Sync { answer } => {
                 let _ = answer.send(());
@@ -150,6 +145,27 @@ impl Inner {
         }
     }
 
+    /// Ends a run that waits for its turn. One that has left the queue meanwhile hears of the command itself: it may
+    /// have parked or ended since.
+    async fn end_early(self: &Arc<Self>, run: RunId, mut command: Command) {
+        loop {
+            if let Some((flow, mailbox)) = self.take_out(run) {
+                return self.end_queued(run, &flow, mailbox, command).await;
+            }
+            command = match self.send(run, command) {
+                Sent::Told => return,
+                // It is in the queue again.
+                Sent::Queued(command) => command,
+                Sent::Undriven(command) => {
+                    return match load::open(self, run).await {
+                        Ok(driven) => self.drive(driven, Some(command)),
+                        Err(error) => command.refuse(&error),
+                    };
+                }
+            };
+        }
+    }
+
     /// Takes a run out of the queue and keeps others from driving it.
     fn take_out(&self, run: RunId) -> Option<(Arc<str>, mpsc::UnboundedReceiver<Command>)> {
         let mut runs = self.runs.lock();
@@ -159,7 +175,13 @@ impl Inner {
         Some((flow, mailbox))
     }
 
-    async fn end_queued(self: &Arc<Self>, run: RunId, flow: &str, command: Command) {
+    async fn end_queued(
+        self: &Arc<Self>,
+        run: RunId,
+        flow: &str,
+        mailbox: mpsc::UnboundedReceiver<Command>,
+        command: Command,
+    ) {
         let ended = match &command {
             Command::Cancel { reason, .. } => {
                 let last =
@@ -175,6 +197,10 @@ impl Inner {
                 self.runs.lock().places.requeue(run, flow);
                 self.start_queued();
             }
+        }
+        // What has come meanwhile finds the run ended, or as it was.
+        if let Err(error) = &ended {
+            Command::refuse_all(mailbox, error);
         }
         // Nobody may be listening any more; what was done holds all the same.
         match (command, ended) {
