@@ -59,6 +59,16 @@ pub enum Payload {
     },
 }
 
+impl Payload {
+    /// Of the whole value's text, wherever it is kept.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Value(value) => Digest::of(value.text().as_bytes()),
+            Self::Blob { digest, .. } => *digest,
+        }
+    }
+}
+
 /// What one attempt used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -137,8 +147,9 @@ pub struct StepRouted {
     pub plugin: String,
     pub digest: Digest,
     pub why: String,
-    /// Names the resolved config, secrets by name and not by placeholder: the first 16 hex digits of its sha256. A
-    /// later run that tries this one again knows by it whether the step would do the same.
+    /// Names the resolved config, secrets by name and not by placeholder, with what else of the flow the step rests on:
+    /// the first 16 hex digits of a sha256. A later run that tries this one again knows by it whether the step would do
+    /// the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<String>,
 }
@@ -203,6 +214,9 @@ pub struct StepLog {
     /// Bytes that were printed past the limit and not kept.
     #[serde(default)]
     pub dropped_bytes: u64,
+    /// What an attempt used that was stopped, and so ended after its step. Others say so when they end it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     Digest, Event, EventKind, Failure, Json, StepId,
-    event::{Payload, Receipt, RetryOf, RunCreated, StepResumed},
+    event::{Payload, Receipt, RetryOf, RunCreated, StepResumed, StepWaiting, Wait},
 };
 
 mod status;
@@ -19,7 +19,7 @@ mod step;
 mod tests;
 
 pub use status::{RunStatus, StepStatus, UnknownStatus};
-pub use step::StepState;
+pub use step::{FannedOut, StepState};
 
 /// All there is to know of a run, read off its events.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +47,8 @@ pub struct RunState {
     pub finished_at: Option<Timestamp>,
     /// Events, by name and id, that its steps were resumed with. Each counts once in a run.
     pub heard: BTreeSet<(String, String)>,
+    /// Over how many items its steps fanned out, all together.
+    pub items: u64,
     /// In the order in which the log first names them. A step that no event names yet is not in here: the
     /// fold does not know the flow. Items of a fan-out are ordinary entries.
     pub steps: IndexMap<StepId, StepState>,
@@ -99,6 +101,7 @@ impl RunState {
             created_at: first.at,
             finished_at: None,
             heard: BTreeSet::new(),
+            items: 0,
             steps: IndexMap::new(),
         })
     }
@@ -195,6 +198,11 @@ impl RunState {
         if let EventKind::StepResumed(StepResumed { event: Some(heard), .. }) = &event.kind {
             let name = self.steps.get(id).and_then(StepState::awaits);
             self.heard.extend(name.map(|name| (name.to_owned(), heard.clone())));
+        }
+        if let EventKind::StepWaiting(StepWaiting { wait: Wait::Items { count, .. }, .. }) = &event.kind {
+            // Another attempt has the same items once more.
+            let before = self.steps.get(id).and_then(|step| step.items).unwrap_or(0);
+            self.items = self.items.saturating_sub(before).saturating_add(*count);
         }
         // Two look-ups for a step that is there cost less than a clone of the id for `entry`.
         match self.steps.get_mut(id) {

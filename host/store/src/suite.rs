@@ -174,7 +174,7 @@ pub fn step(id: &str) -> StepId {
 
 /// An event that carries `text`.
 pub fn event(seq: u64, text: &str) -> Event {
-    let log = StepLog { attempt: 1, text: text.to_owned(), dropped_bytes: 0 };
+    let log = StepLog { attempt: 1, text: text.to_owned(), dropped_bytes: 0, receipt: None };
     Event { seq, at: at(0), step: Some(step("a")), kind: EventKind::StepLog(log) }
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::StepStatus;
 use crate::{
-    Event, EventKind, Failure, Json, RunId,
+    Digest, Event, EventKind, Failure, Json, RunId,
     event::{
         Handled, Payload, Receipt, StepFailed, StepLog, StepRetrying, StepRouted, StepStarted, StepSucceeded,
         Wait,
@@ -31,6 +31,8 @@ pub struct StepState {
     pub wait: Option<Wait>,
     /// Over how many items it fanned out.
     pub items: Option<u64>,
+    /// Its last fan-out.
+    pub fanned_out: Option<FannedOut>,
     /// How often it was parked.
     pub waits: u32,
     /// What ended its last wait: the argument of `resume`, also when that runs again after a crash.
@@ -49,6 +51,14 @@ pub struct StepState {
     pub receipt: Receipt,
     /// Bytes of log that were kept.
     pub log_bytes: u64,
+}
+
+/// What a step fanned out over. Its items have the same names each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FannedOut {
+    pub attempt: u32,
+    pub items: Digest,
+    pub body: Digest,
 }
 
 impl StepState {
@@ -76,8 +86,10 @@ impl StepState {
             EventKind::StepRetrying(data) => self.retry(data),
             EventKind::StepWaiting(data) => {
                 self.status = StepStatus::Waiting;
-                if let Wait::Items { count, .. } = &data.wait {
+                if let Wait::Items { count, items, body, .. } = &data.wait {
                     self.items = Some(*count);
+                    let (items, body) = (items.digest(), body.digest());
+                    self.fanned_out = Some(FannedOut { attempt: self.attempts, items, body });
                 }
                 self.wait = Some(data.wait.clone());
                 self.signal = None;
@@ -96,7 +108,10 @@ impl StepState {
             }
             EventKind::StepBranched(data) => self.port = Some(data.port.clone()),
             EventKind::StepCancelled => self.finish(StepStatus::Cancelled, event.at),
-            EventKind::StepLog(StepLog { text, .. }) => self.log_bytes += text.len() as u64,
+            EventKind::StepLog(StepLog { text, receipt, .. }) => {
+                self.log_bytes += text.len() as u64;
+                self.add(receipt.unwrap_or_default());
+            }
             EventKind::RunCreated(_)
             | EventKind::RunStarted
             | EventKind::RunWaiting

@@ -95,7 +95,7 @@ fn resumed() -> EventKind {
 }
 
 fn log(text: &str) -> EventKind {
-    EventKind::StepLog(StepLog { attempt: 1, text: text.to_owned(), dropped_bytes: 0 })
+    EventKind::StepLog(StepLog { attempt: 1, text: text.to_owned(), dropped_bytes: 0, receipt: None })
 }
 
 fn run_succeeded() -> EventKind {
@@ -142,6 +142,14 @@ fn a_failed_run_names_its_step() {
     assert_eq!((state.error, state.output), (Some(failure()), None));
     assert_eq!(state.steps["a"].status, StepStatus::Failed);
     assert_eq!(state.steps["a"].output_for_steps(), None);
+}
+
+#[test]
+fn what_a_stopped_attempt_used_counts_when_it_comes() {
+    let late = StepLog { attempt: 1, text: String::new(), dropped_bytes: 0, receipt: Some(receipt()) };
+    let log = Log::new().step("a", started(1)).step("a", EventKind::StepCancelled);
+    let state = log.step("a", EventKind::StepLog(late)).fold();
+    assert_eq!((state.steps["a"].status, state.receipt()), (StepStatus::Cancelled, receipt()));
 }
 
 #[test]
