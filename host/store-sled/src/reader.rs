@@ -3,10 +3,10 @@
 mod listing;
 mod signals;
 
-use std::sync::Arc;
+use std::{ops::Bound, sync::Arc};
 
 use bytes::Bytes;
-use sled::{Iter, Tree};
+use sled::{IVec, Iter, Tree};
 use stepcell_core::{Digest, Event, RunId};
 use stepcell_store::{Error, RunSummary};
 
@@ -60,6 +60,27 @@ impl Reader {
     pub(crate) fn has_blob(&self, digest: Digest) -> Result<bool, Error> {
         let found = holds::has(&self.tree, digest)?;
         Ok(found && !self.view.overlay().blobs.contains(&digest))
+    }
+
+    pub(crate) fn blobs_of(
+        &self,
+        run: RunId,
+        after: Option<Digest>,
+        limit: usize,
+    ) -> Result<Vec<Digest>, Error> {
+        let held = match after {
+            None => self.tree.scan_prefix(keys::all_of_run(run)),
+            Some(after) => {
+                let last = keys::of_run(run, Digest::from_bytes([u8::MAX; 32]));
+                self.tree.range((Bound::Excluded(keys::of_run(run, after)), Bound::Included(last)))
+            }
+        };
+        let digest = |key: sled::Result<IVec>| {
+            let key = key.map_err(|e| error::sled("read what a run holds", e))?;
+            keys::held_digest(&key)
+                .ok_or_else(|| error::damaged(format_args!("run {run}"), &"a hold has no digest"))
+        };
+        held.keys().take(limit).map(digest).collect()
     }
 
     fn bytes(&self, digest: Digest) -> Result<Bytes, Error> {

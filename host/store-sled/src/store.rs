@@ -292,6 +292,15 @@ impl Store for SledStore {
         self.blocking(move |reader| reader.has_blob(digest))
     }
 
+    fn blobs_of(
+        &self,
+        run: RunId,
+        after: Option<Digest>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Digest>, Error>> {
+        self.blocking(move |reader| reader.blobs_of(run, after, limit))
+    }
+
     fn remove_run(&self, run: RunId) -> BoxFuture<'_, Result<bool, Error>> {
         async move {
             let there = self.write(Body::Remove(run)).await?;

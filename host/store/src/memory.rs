@@ -160,6 +160,15 @@ impl Store for MemoryStore {
         ready(Ok(self.state.read().blobs.get(digest).is_some())).boxed()
     }
 
+    fn blobs_of(
+        &self,
+        run: RunId,
+        after: Option<Digest>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Digest>, Error>> {
+        ready(Ok(self.state.read().blobs.of_run(run, after, limit))).boxed()
+    }
+
     fn remove_run(&self, run: RunId) -> BoxFuture<'_, Result<bool, Error>> {
         ready(self.state.write().remove(run)).boxed()
     }

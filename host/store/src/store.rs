@@ -112,6 +112,15 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Whether there is such a blob. Reads none of its bytes.
     fn has_blob(&self, digest: Digest) -> BoxFuture<'_, Result<bool, Error>>;
 
+    /// The blobs that a run holds, by digest, past `after`, at most `limit`. Those of a run that is being removed may
+    /// be fewer: who needs them all asks afterwards whether the run is still there.
+    fn blobs_of(
+        &self,
+        run: RunId,
+        after: Option<Digest>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Digest>, Error>>;
+
     /// Removes a run that has ended, with its events and with every blob that nobody else holds; `false` for no
     /// such run. Nobody sees the run any more when this is done, and its bytes are off the disk, as far as the
     /// backend can tell. A caller that goes away in between leaves the rest to [`sweep`](Self::sweep).

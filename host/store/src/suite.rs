@@ -75,6 +75,7 @@ macro_rules! compliance {
             blobs::an_append_brings_what_is_not_there
             blobs::an_append_that_names_what_is_not_there_is_refused
             blobs::blobs_of_a_refused_append_are_not_held
+            blobs::what_a_run_holds_is_listed_in_pages
             removal::nothing_of_a_removed_run_is_left
             removal::only_a_run_that_has_ended_is_removed
             removal::a_removed_run_is_in_no_listing

@@ -1,6 +1,9 @@
 //! Blobs in memory, and who holds them.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Bound,
+};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -11,7 +14,7 @@ use crate::{BlobRef, Error, Hold};
 #[derive(Default)]
 pub(super) struct Blobs {
     by_digest: HashMap<Digest, Blob>,
-    by_run: HashMap<RunId, HashSet<Digest>>,
+    by_run: HashMap<RunId, BTreeSet<Digest>>,
 }
 
 struct Blob {
@@ -39,6 +42,12 @@ impl Blobs {
 
     pub(super) fn get(&self, digest: Digest) -> Option<&Bytes> {
         self.by_digest.get(&digest).map(|blob| &blob.bytes)
+    }
+
+    pub(super) fn of_run(&self, run: RunId, after: Option<Digest>, limit: usize) -> Vec<Digest> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let held = self.by_run.get(&run).into_iter();
+        held.flat_map(|held| held.range((from, Bound::Unbounded))).take(limit).copied().collect()
     }
 
     /// Fails for a blob that is not there and does not come with its bytes.

@@ -114,6 +114,24 @@ pub async fn blobs_of_a_refused_append_are_not_held(store: &SharedStore) {
     }
 }
 
+pub async fn what_a_run_holds_is_listed_in_pages(store: &SharedStore) {
+    let mut expected = Vec::new();
+    for (n, size) in (2..).zip(SIZES) {
+        let own = put(store, bytes(size, 13), Hold::Run(run(1))).await;
+        let named = put(store, bytes(size, 14), FOR_LONG).await;
+        store.append(ended(run(n), vec![naming(&named)])).await.unwrap();
+        expected.push(Digest::of(&own));
+        assert_eq!(store.blobs_of(run(n), None, 9).await.unwrap(), [Digest::of(&named)]);
+    }
+    store.append(ended(run(1), vec![])).await.unwrap();
+    expected.sort();
+    let first = store.blobs_of(run(1), None, 2).await.unwrap();
+    assert_eq!(first, expected[..2]);
+    assert_eq!(store.blobs_of(run(1), first.last().copied(), 2).await.unwrap(), expected[2..]);
+    store.remove_run(run(1)).await.unwrap();
+    assert!(store.blobs_of(run(1), None, 9).await.unwrap().is_empty());
+}
+
 /// Bytes that are others for another size or seed.
 pub fn bytes(size: usize, seed: usize) -> Bytes {
     (0..size).map(|i| (i.wrapping_mul(31) ^ (i >> 8) ^ seed) as u8).collect()

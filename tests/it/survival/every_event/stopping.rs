@@ -154,6 +154,15 @@ impl Store for StoppingStore {
         self.alive(|| self.store.has_blob(digest))
     }
 
+    fn blobs_of(
+        &self,
+        run: RunId,
+        after: Option<Digest>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Digest>, Error>> {
+        self.alive(|| self.store.blobs_of(run, after, limit))
+    }
+
     fn remove_run(&self, run: RunId) -> BoxFuture<'_, Result<bool, Error>> {
         self.alive(|| self.store.remove_run(run))
     }
