@@ -15,7 +15,10 @@ mod waits;
 
 use std::{
     collections::{HashMap, VecDeque},
+    future::poll_fn,
+    pin::pin,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -54,6 +57,9 @@ const MAX_LOADED_BYTES: u64 = 64 << 20;
 /// The largest output of a run, and the largest result of an item, that is kept in the log rather than as a blob.
 const MAX_INLINE_RESULT_BYTES: u64 = stepcell_core::catalog::DEFAULT_MAX_OUTPUT_BYTES;
 
+/// How long a driver may go on before it lets others have the thread, and hears what has come for the run.
+const LONG_TURN: Duration = Duration::from_micros(500);
+
 /// What others ask of an active run.
 pub(crate) enum Command {
     Cancel {
@@ -83,11 +89,18 @@ pub(crate) enum Command {
     },
 }
 
-/// How an attempt ended, with its output kept where it is too big for the log.
+/// An attempt that is over.
 struct Ended {
     step: At,
+    id: StepId,
     /// What it counted for in `in_flight_bytes`.
     bytes: usize,
+    /// None where it was not made: its item was stopped before, or the engine drains.
+    made: Option<Made>,
+}
+
+/// How an attempt ended, with its output kept where it is too big for the log.
+struct Made {
     completion: Completion,
     written: Written,
 }
@@ -109,8 +122,7 @@ enum Work {
     Result(ScopeId),
 }
 
-/// None where the engine drains and the attempt was not made.
-type InFlight = FuturesUnordered<BoxFuture<'static, Result<Option<Ended>, stepcell_store::Error>>>;
+type InFlight = FuturesUnordered<BoxFuture<'static, Result<Ended, stepcell_store::Error>>>;
 
 pub(crate) struct Driver {
     engine: Arc<Inner>,
@@ -139,6 +151,8 @@ pub(crate) struct Driver {
     /// What the run may still use.
     meter: Arc<Meter>,
     blobs: Arc<dyn Blobs>,
+    /// When the driver last gave way to others.
+    turn: Instant,
     /// Cancels every attempt of the run.
     cancel: CancellationToken,
 }
@@ -181,6 +195,7 @@ impl Driver {
             retries: Vec::new(),
             looks: Looks::default(),
             wholes: HashMap::new(),
+            turn: Instant::now(),
             cancel,
         }
     }
@@ -212,8 +227,10 @@ impl Driver {
         self.refresh().await?;
         self.look_back().await?;
         self.catch_up()?;
+        self.turn = Instant::now();
         loop {
             self.tend().await?;
+            self.give_way().await?;
             self.launch_ready().await?;
             self.outbox.check()?;
             if self.outbox.is_overdue() {
@@ -237,8 +254,28 @@ impl Driver {
                     return Ok(Stop::Parked);
                 }
             }
-            self.next().await?;
+            let (done, has_waited) = waited(self.next()).await;
+            done?;
+            if has_waited {
+                self.turn = Instant::now();
+            }
         }
+    }
+
+    /// Lets others have the thread where this run has had it for long. Steps that end before they start leave no other
+    /// chance for that, nor to hear of a cancel. Not while fan-outs of the log are taken up: what is said to an item
+    /// would find nobody.
+    async fn give_way(&mut self) -> Result<(), Error> {
+        if self.turn.elapsed() <= LONG_TURN {
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
+        self.turn = Instant::now();
+        for _ in 0..self.mailbox.len() {
+            let Ok(command) = self.mailbox.try_recv() else { break };
+            self.command(command).await?;
+        }
+        Ok(())
     }
 
     /// Waits for the next thing that matters to the run, and handles it.
@@ -249,10 +286,10 @@ impl Driver {
             biased;
             Some(command) = self.mailbox.recv() => self.command(command).await,
             Some(ended) = self.in_flight.next(), if !self.in_flight.is_empty() => {
-                self.ended_if_begun(ended?)?;
+                self.ended(ended?)?;
                 // Whatever else is done by now is handled in the same round, so that it shares an append.
                 while let Some(Some(ended)) = self.in_flight.next().now_or_never() {
-                    self.ended_if_begun(ended?)?;
+                    self.ended(ended?)?;
                 }
                 Ok(())
             }
@@ -290,10 +327,6 @@ impl Driver {
         }
         self.look_again();
         self.take_up(ScopeId::ROOT)
-    }
-
-    fn ended_if_begun(&mut self, ended: Option<Ended>) -> Result<(), Error> {
-        ended.map_or(Ok(()), |ended| self.ended(ended))
     }
 
     /// Does what has come up before steps start: items that begin, and items that are over.
@@ -411,14 +444,24 @@ fn is_fanned_out(seen: &StepState) -> bool {
     matches!(seen.wait, Some(Wait::Items { .. }))
 }
 
+/// Runs a future to its end; gives whether it let others have the thread.
+async fn waited<F: Future>(future: F) -> (F::Output, bool) {
+    let (mut future, mut polls) = (pin!(future), 0);
+    let output = poll_fn(|context| {
+        polls += 1;
+        future.as_mut().poll(context)
+    });
+    (output.await, polls > 1)
+}
+
 /// The clock may jump: a wait is cut into parts, so that a jump is noticed within one.
 async fn sleep_until(at: Option<Timestamp>) {
     let Some(at) = at else { return };
     let left = at.duration_since(Timestamp::now());
-    if let Ok(left) = std::time::Duration::try_from(left) {
+    if let Ok(left) = Duration::try_from(left) {
         tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
     }
 }
 
 /// How late a jump of the wall clock may be noticed.
-const LONGEST_SLEEP: std::time::Duration = std::time::Duration::from_secs(5);
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);

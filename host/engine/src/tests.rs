@@ -1,9 +1,11 @@
 //! The engine over the in-memory store, with steps that do as they are told: what has to happen at an instant of a
 //! test's choosing. What steps really do is told as user stories in the workspace's `tests/`.
 
+mod again;
 mod deadlines;
 mod drain;
 mod events;
+mod fan_out;
 mod idempotency;
 mod looks;
 mod queue;
@@ -36,7 +38,7 @@ use tokio::sync::watch;
 
 use crate::{
     Admission, Call, Completion, Engine, Entry, Options, Outcome, Prepared, Retention, RunView, StepRunner,
-    Submit,
+    Submit, meter::Resource,
 };
 
 /// How long anything may take that is waited for.
@@ -46,7 +48,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// - `echo` gives its config,
 /// - `gate` ends when the test opens the gates, with its config,
 /// - `signal` waits for a signal as its config says, and gives what it is sent,
-/// - `flaky` fails so that it may be tried again.
+/// - `flaky` fails so that it may be tried again,
+/// - `fan` fans out as its config says, and gives what it is resumed with,
+/// - `task` does what its config names under `do`.
 struct Script {
     catalog: Arc<Catalog>,
     open: watch::Sender<bool>,
@@ -61,8 +65,10 @@ struct Seen {
 }
 
 impl Script {
-    fn new() -> Arc<Self> {
-        let types = ["echo", "gate", "signal", "flaky"].map(|kind| (kind.to_owned(), step_type(kind)));
+    /// `replaced` is a type whose component is another one than usual.
+    fn new(replaced: Option<&str>) -> Arc<Self> {
+        let kinds = ["echo", "gate", "signal", "flaky", "fan", "task"];
+        let types = kinds.map(|kind| (kind.to_owned(), step_type(kind, replaced == Some(kind))));
         let catalog = Catalog { types: types.into_iter().collect(), ..Catalog::default() };
         Arc::new(Self { catalog: Arc::new(catalog), open: watch::Sender::new(false), seen: Mutex::default() })
     }
@@ -72,17 +78,18 @@ impl Script {
     }
 }
 
-fn step_type(kind: &str) -> StepType {
+fn step_type(kind: &str, is_replaced: bool) -> StepType {
     let describe: Describe = serde_json::from_value(json!({
         "type": kind, "label": kind, "icon": "x", "category": "custom", "description": "", "config_schema": {},
+        "deferred": if kind == "fan" { vec!["step_config", "steps", "flow"] } else { Vec::new() },
     }))
     .unwrap();
     let provider = Provider {
         file: format!("{kind}.wasm"),
-        digest: Digest::of(kind.as_bytes()),
+        digest: Digest::of(if is_replaced { b"another" } else { kind.as_bytes() }),
         describe: Arc::new(describe),
         pure_step: true,
-        control: kind == "signal",
+        control: ["signal", "fan"].contains(&kind),
     };
     StepType { providers: vec![Arc::new(provider)] }
 }
@@ -113,9 +120,11 @@ impl StepRunner for Script {
             if call.kind == "gate" {
                 open.wait_for(|open| *open).await.unwrap();
             }
+            let (result, requests) =
+                if call.kind == "task" { task(&call).await } else { (outcome(&call), 0) };
             Completion {
-                result: outcome(&call),
-                receipt: Receipt::default(),
+                result,
+                receipt: Receipt { requests, ..Receipt::default() },
                 log: String::new(),
                 log_dropped_bytes: 0,
                 denied: Vec::new(),
@@ -128,6 +137,7 @@ impl StepRunner for Script {
 fn outcome(call: &Call) -> Result<Outcome, Failure> {
     let config = Json::parse(call.config.clone()).unwrap();
     match (&call.entry, call.kind.as_str()) {
+        (_, "fan") => fan(call, config.value()),
         (Entry::Resume { signal }, _) => Ok(Outcome::Done(signal.clone())),
         (Entry::Execute, "signal") => Ok(Outcome::WaitSignal {
             name: config.value()["name"].as_str().unwrap().to_owned(),
@@ -139,6 +149,59 @@ fn outcome(call: &Call) -> Result<Outcome, Failure> {
             Err(Failure::system(Fault::Unavailable, "flaky", "it is not there").retryable())
         }
         (Entry::Execute, _) => Ok(Outcome::Done(config)),
+    }
+}
+
+/// What `fan` does. With `again` it fans out once more when it is resumed, with `breaks` its first attempt fails then,
+/// and with `changing` each attempt has other items.
+fn fan(call: &Call, config: &Value) -> Result<Outcome, Failure> {
+    let is_set = |key: &str| config.get(key).is_some();
+    let items = match &call.entry {
+        Entry::Resume { .. } if is_set("breaks") && call.attempt == 1 => {
+            return Err(Failure::system(Fault::Unavailable, "flaky", "it is not there").retryable());
+        }
+        Entry::Resume { signal } if !is_set("again") => return Ok(Outcome::Done(signal.clone())),
+        Entry::Resume { .. } => json!(["again"]),
+        Entry::Execute if is_set("changing") => json!([call.attempt]),
+        Entry::Execute => match config["count"].as_u64() {
+            Some(count) => (0..count).collect(),
+            None => config["items"].clone(),
+        },
+    };
+    let keys = [("step_config", "step"), ("steps", "steps"), ("flow", "flow")];
+    let body = keys.into_iter().find_map(|(key, kind)| Some(json!({kind: config.get(key)?})));
+    Ok(Outcome::FanOut {
+        items: items.into(),
+        body: body.unwrap_or_else(|| config["made"].clone()).into(),
+        concurrency: config["concurrency"].as_u64().map(|most| u32::try_from(most).unwrap()),
+        keep_going: is_set("keep_going"),
+    })
+}
+
+/// What `task` does, and how many requests it makes.
+async fn task(call: &Call) -> (Result<Outcome, Failure>, u64) {
+    let config = Json::parse(call.config.clone()).unwrap();
+    let done = |value: Value| Ok(Outcome::Done(value.into()));
+    match config.value()["do"].as_str() {
+        Some("fail") => (Err(Failure::system(Fault::Failed, "failed", "it is no good")), 0),
+        Some("ask") => {
+            let _ = call.meter.take(Resource::Requests, 5);
+            (done(json!("asked")), 5)
+        }
+        Some("ask until it is stopped") => {
+            call.cancel.cancelled().await;
+            let _ = call.meter.take(Resource::Requests, 5);
+            (Err(Failure::system(Fault::Failed, "cancelled", "it was stopped")), 5)
+        }
+        Some("put") => {
+            let id = call.blobs.put(bytes::Bytes::from_static(b"put by a step")).await.unwrap();
+            (done(json!({"id": id})), 0)
+        }
+        Some("show input") => {
+            let context: Value = serde_json::from_str(&call.context).unwrap();
+            (done(context["input"].clone()), 0)
+        }
+        _ => (Ok(Outcome::Done(config)), 0),
     }
 }
 
@@ -159,7 +222,10 @@ impl Host {
     }
 
     async fn on(store: SharedStore, admission: Admission, retention: Retention) -> Self {
-        let runner = Script::new();
+        Self::of(Script::new(None), store, admission, retention).await
+    }
+
+    async fn of(runner: Arc<Script>, store: SharedStore, admission: Admission, retention: Retention) -> Self {
         let options = Options { admission, retention, ..Options::new(store.clone(), runner.clone()) };
         let engine = Engine::start(options).await.unwrap();
         Self { engine, runner, store }
@@ -169,6 +235,13 @@ impl Host {
     async fn restart(self, admission: Admission) -> Self {
         self.engine.shutdown().await;
         Self::on(self.store, admission, Retention::default()).await
+    }
+
+    /// The same with another component for a type.
+    async fn restart_with_another(self, kind: &str) -> Self {
+        self.engine.shutdown().await;
+        let runner = Script::new(Some(kind));
+        Self::of(runner, self.store, Admission::default(), Retention::default()).await
     }
 
     #[track_caller]
@@ -221,6 +294,11 @@ impl Host {
             assert!(begun.elapsed() < PATIENCE, "never: {what}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// What the log has come to.
+    async fn state(&self, run: RunId) -> RunState {
+        crate::load::state(self.engine.inner(), run).await.unwrap()
     }
 
     /// The names of the run's events.

@@ -18,8 +18,11 @@ use super::{
 };
 use crate::{Error, context::idempotency_key, payload, prepared::Graph};
 
-/// The most items of one fan-out. Bounds the run's log and its state, some two kilobytes for each.
-const MAX_ITEMS: usize = 50_000;
+/// The most items of a run, over all its fan-outs. Bounds its log and its state, some two kilobytes for each.
+const MAX_ITEMS: u64 = 50_000;
+/// Steps of all items that are under way together; past it each fan-out has one item at a time. Bounds the memory of their
+/// graphs where bodies are long, or stand in each other.
+const MAX_OPEN_STEPS: usize = 65_536;
 /// Items of one fan-out that may be under way at the same time, whatever it asks for. Bounds the memory of their graphs.
 const MAX_CONCURRENCY: u32 = 256;
 /// The same where it does not say.
@@ -75,6 +78,9 @@ impl Driver {
     ) -> Result<(), Error> {
         let FanOut { items, body, concurrency, keep_going } = fan_out;
         let concurrency = concurrency.unwrap_or(DEFAULT_CONCURRENCY).clamp(1, MAX_CONCURRENCY);
+        if let Err(failure) = self.may_fan_out(at, &kept) {
+            return self.fail(at, failure, receipt);
+        }
         match self.fan(at, items, &body, concurrency, keep_going) {
             Ok(fan) => {
                 let (items, body) = kept;
@@ -88,6 +94,25 @@ impl Driver {
             }
             Err(failure) => self.fail(at, failure, receipt),
         }
+    }
+
+    /// The items of a step have the same names each time: a second fan-out would be given the results of the first.
+    /// Another attempt of the step may find them, if it asks for the same.
+    fn may_fan_out(&self, at: At, (items, body): &(Payload, Payload)) -> Result<(), Failure> {
+        let Some((seen, before)) = self.seen(at).and_then(|seen| Some((seen, seen.fanned_out?))) else {
+            return Ok(());
+        };
+        if before.attempt == seen.attempts {
+            return Err(fans_out_again("it fans out a second time"));
+        }
+        if (before.items, before.body) != (items.digest(), body.digest()) {
+            let message = format!(
+                "attempt {} fans out over other items, or with another body, than attempt {}",
+                seen.attempts, before.attempt
+            );
+            return Err(fans_out_again(message));
+        }
+        Ok(())
     }
 
     /// Takes up a fan-out that the log says was under way.
@@ -118,11 +143,12 @@ impl Driver {
         concurrency: u32,
         keep_going: bool,
     ) -> Result<Fan, Failure> {
-        let count = match items.value().as_array() {
-            Some(list) if list.len() <= MAX_ITEMS => list.len(),
-            Some(list) => return Err(too_many_items(list.len())),
-            None => return Err(no_list()),
-        };
+        let count = items.value().as_array().ok_or_else(no_list)?.len();
+        let own = self.seen(at).and_then(|seen| seen.items).unwrap_or(0);
+        let others = self.state.items.saturating_sub(own);
+        if others.saturating_add(count as u64) > MAX_ITEMS {
+            return Err(too_many_items(count, others));
+        }
         if self.depth(at.scope) >= MAX_DEPTH {
             return Err(too_deep());
         }
@@ -169,21 +195,35 @@ impl Driver {
 
     /// Starts as many items as may be under way; where all have ended, the step goes on.
     pub(super) fn feed(&mut self, of: At) -> Result<(), Error> {
-        while let Some(fan) = self.fans.get_mut(&of) {
-            if fan.next >= fan.count {
+        while let Some(fan) = self.fans.get(&of) {
+            let index = fan.next;
+            if index >= fan.count {
                 break;
             }
-            if fan.open.len() >= fan.concurrency {
+            if fan.open.len() >= fan.concurrency || (self.is_crowded(fan) && !self.has_begun(of, index)) {
                 return Ok(());
             }
-            let index = fan.next;
-            fan.next += 1;
+            if let Some(fan) = self.fans.get_mut(&of) {
+                fan.next += 1;
+            }
             self.begin_item(of, index)?;
         }
         match self.fans.get(&of) {
             Some(fan) if fan.open.is_empty() => self.join(of),
             _ => Ok(()),
         }
+    }
+
+    /// Whether another item has to wait until one of its own fan-out has ended. One is always let in: what is deepest
+    /// goes on, so that there is room again.
+    fn is_crowded(&self, fan: &Fan) -> bool {
+        !fan.open.is_empty() && self.scopes.steps_of_items() + fan.graph.steps.len() > MAX_OPEN_STEPS
+    }
+
+    /// Whether the log has the item under way, or over. What is in there may be waited for, or resumed, at any time.
+    fn has_begun(&self, of: At, index: usize) -> bool {
+        let item = self.scopes.step_id(of).map(|id| id.item(index, None));
+        item.is_some_and(|item| self.state.steps.contains_key(&item))
     }
 
     fn join(&mut self, of: At) -> Result<(), Error> {
@@ -361,10 +401,19 @@ fn key_of(kind: BodyKind) -> &'static str {
     }
 }
 
-fn too_many_items(found: usize) -> Failure {
-    let message = format!("it fans out over {found} items, {MAX_ITEMS} at most");
+fn too_many_items(found: usize, others: u64) -> Failure {
+    let message = format!(
+        "it fans out over {found} items, and the run has {others} others: {MAX_ITEMS} at most, those within items \
+         counted with them"
+    );
     Failure::system(Fault::Limit, "too_many_items", message)
         .with_hint("start a run for each part of them: `POST /api/v1/runs` takes `inputs`")
+}
+
+fn fans_out_again(message: impl Into<String>) -> Failure {
+    Failure::system(Fault::Failed, "fans_out_again", message).with_hint(
+        "let it fan out once, over what its config and context give; for another round use another step",
+    )
 }
 
 fn no_list() -> Failure {

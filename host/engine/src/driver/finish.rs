@@ -16,7 +16,7 @@ use stepcell_core::{
 };
 
 use super::{
-    At, Driver, Ended, Fan, MAX_INLINE_RESULT_BYTES, MAX_LOADED_BYTES, Written,
+    At, Driver, Ended, Fan, MAX_INLINE_RESULT_BYTES, MAX_LOADED_BYTES, Made, Written,
     fan::FanOut,
     launch::{template_failure, too_much_to_load, unreadable},
     scope::ScopeId,
@@ -39,17 +39,21 @@ const MAX_SHOWN_PROBLEMS: usize = 5;
 impl Driver {
     /// An attempt is over.
     pub(super) fn ended(&mut self, ended: Ended) -> Result<(), Error> {
-        let Ended { step, bytes, completion, written } = ended;
+        let Ended { step, id, bytes, made } = ended;
         self.in_flight_bytes = self.in_flight_bytes.saturating_sub(bytes);
+        let Some(Made { completion, written }) = made else { return Ok(()) };
         self.engine.attempts.fetch_add(1, Ordering::Relaxed);
-        // Of an item that was stopped, or of a run: the log says so already.
-        if self.state.is_final() || !self.scopes.contains(step.scope) {
+        // The log of a run that has ended takes no more.
+        if self.state.is_final() {
             return Ok(());
+        }
+        if !self.scopes.contains(step.scope) {
+            return self.ended_late(id, completion);
         }
         let Completion { result, receipt, log, log_dropped_bytes, denied } = completion;
         if !log.is_empty() || log_dropped_bytes > 0 {
             let attempt = self.seen_attempts(step);
-            let log = StepLog { attempt, text: log, dropped_bytes: log_dropped_bytes };
+            let log = StepLog { attempt, text: log, dropped_bytes: log_dropped_bytes, receipt: None };
             self.emit_for(step, EventKind::StepLog(log))?;
         }
         let result = result.map_err(|failure| of_the_host_where_denied(failure, &denied));
@@ -90,6 +94,21 @@ impl Driver {
                 self.fail(step, Failure::system(Fault::Failed, "output_lost", message), receipt)
             }
             (Err(failure), _) => self.failed(step, failure, receipt),
+        }
+    }
+
+    /// An attempt is over whose item was stopped meanwhile. The log says so of the step already; what was used is used.
+    fn ended_late(&mut self, id: StepId, completion: Completion) -> Result<(), Error> {
+        let Completion { receipt, log: text, log_dropped_bytes: dropped_bytes, denied, .. } = completion;
+        let attempt = self.state.steps.get(&id).map_or(1, |seen| seen.attempts);
+        let log = StepLog { attempt, text, dropped_bytes, receipt: Some(receipt) };
+        self.emit(Some(id.clone()), EventKind::StepLog(log))?;
+        for refusal in denied {
+            self.emit(Some(id.clone()), EventKind::CapabilityDenied(refusal))?;
+        }
+        match self.meter.overdrawn() {
+            Some(exhausted) => self.fail_run(exhausted.failure(), Some(id)),
+            None => Ok(()),
         }
     }
 

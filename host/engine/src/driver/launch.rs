@@ -1,10 +1,6 @@
 //! From a step that may start to a call of its plugin.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::{Map, Value};
 use stepcell_core::{
@@ -16,7 +12,7 @@ use stepcell_core::{
 };
 
 use super::{
-    At, Driver, Ended, MAX_BYTES_IN_FLIGHT, MAX_CONTEXT_BYTES, MAX_LOADED_BYTES, MAX_STEPS_IN_FLIGHT,
+    At, Driver, Ended, MAX_BYTES_IN_FLIGHT, MAX_CONTEXT_BYTES, MAX_LOADED_BYTES, MAX_STEPS_IN_FLIGHT, Made,
     Written, earlier::config_name, scope::ScopeId,
 };
 use crate::{
@@ -27,9 +23,6 @@ use crate::{
     payload,
     runner::LimitsRequest,
 };
-
-/// How long a driver may compute for one step before it lets others have the thread.
-const LONG_PREPARATION: Duration = Duration::from_micros(500);
 
 /// A call that is made once the events before it are where they must be.
 struct Launch {
@@ -48,12 +41,8 @@ impl Driver {
             && !self.engine.draining.is_cancelled()
         {
             let Some(step) = self.ready.pop_front() else { break };
-            let started = Instant::now();
             launches.extend(self.prepare(step).await?);
-            // Templates are computed on this thread: after a long one, other runs get their turn.
-            if started.elapsed() > LONG_PREPARATION {
-                tokio::task::yield_now().await;
-            }
+            self.give_way().await?;
         }
         // Whole values are big: they are fetched again rather than kept for the life of the run.
         self.wholes.clear();
@@ -73,14 +62,23 @@ impl Driver {
 
     fn start(&mut self, launch: Launch) {
         let Launch { step, call, provider } = launch;
-        let (run, bytes) = (self.run, bytes_of_call(&call));
+        let (run, id, bytes) = (self.run, call.step.clone(), bytes_of_call(&call));
         let (engine, meter) = (self.engine.clone(), self.meter.clone());
         let before = (!provider.pure_step).then(|| self.outbox.last());
         self.in_flight.push(Box::pin(async move {
-            if let Some(before) = before {
-                before.await?;
-            }
-            let Some(_slot) = engine.slots.take(&call.kind, &engine.draining).await else { return Ok(None) };
+            let turn = async {
+                if let Some(before) = before {
+                    before.await?;
+                }
+                Ok::<_, stepcell_store::Error>(engine.slots.take(&call.kind, &engine.draining).await)
+            };
+            // What is stopped stands in no line.
+            let slot = tokio::select! {
+                biased;
+                () = call.cancel.cancelled() => None,
+                slot = turn => slot?,
+            };
+            let Some(_slot) = slot else { return Ok(Ended { step, id, bytes, made: None }) };
             let mut completion = engine.runner.run(call).await;
             if let Ok(Outcome::Done(output) | Outcome::Branch { output, .. }) = &completion.result {
                 count_tokens(&provider.describe, output, &meter, &mut completion.receipt);
@@ -93,7 +91,7 @@ impl Driver {
                 completion.result = Err(not_kept(&error));
                 Written::Nothing
             });
-            Ok(Some(Ended { step, bytes, completion, written }))
+            Ok(Ended { step, id, bytes, made: Some(Made { completion, written }) })
         }));
     }
 
@@ -124,7 +122,7 @@ impl Driver {
         };
         if first {
             let routed = self.routed(at, planned, &config, &provider);
-            if self.takes_over(at, &routed)? {
+            if self.takes_over(at, &routed).await? {
                 return Ok(None);
             }
             self.emit_for(at, EventKind::StepRouted(routed))?;
@@ -188,7 +186,10 @@ impl Driver {
             plugin: provider.file.clone(),
             digest: provider.digest,
             why: why_routed(provider),
-            config: Some(config_name(same_in_all_runs.as_ref().unwrap_or(config))),
+            config: Some(config_name(
+                same_in_all_runs.as_ref().unwrap_or(config),
+                &self.rests_on(at, planned),
+            )),
         }
     }
 

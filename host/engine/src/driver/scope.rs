@@ -5,7 +5,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use stepcell_core::{
-    Json, StepId,
+    Digest, Json, StepId,
     plan::{BodyKind, PlannedStep},
     run::RunState,
 };
@@ -42,6 +42,8 @@ pub(super) struct Scope {
     pub(super) ids: Arc<[StepId]>,
     /// What `input` stands for.
     pub(super) input: Json,
+    /// Names what `input` stands for, within a flow that an item is: another one than the run's.
+    pub(super) own_input: Option<Digest>,
     /// `None` for the flow itself.
     pub(super) item: Option<Item>,
     /// Cancels every attempt of it, and of the items below it.
@@ -62,7 +64,7 @@ pub(super) struct Item {
 
 impl Scope {
     fn new(graph: Arc<Graph>, ids: Arc<[StepId]>, input: Json, cancel: CancellationToken) -> Self {
-        Self { progress: Progress::new(&graph), graph, ids, input, item: None, cancel }
+        Self { progress: Progress::new(&graph), graph, ids, input, own_input: None, item: None, cancel }
     }
 
     /// For item `index` of the fan-out `id`, which stands at `of`.
@@ -86,8 +88,12 @@ impl Scope {
                 (outer.input.clone(), vec![("item", value), ("index", Json::from(serde_json::json!(index)))])
             }
         };
+        let own_input = match kind {
+            BodyKind::Flow => Some(Digest::of(input.text().as_bytes())),
+            BodyKind::Step | BodyKind::Steps => outer.own_input,
+        };
         let item = Some(Item { of, index, id: item, variables });
-        Self { item, ..Self::new(graph, ids, input, outer.cancel.child_token()) }
+        Self { item, own_input, ..Self::new(graph, ids, input, outer.cancel.child_token()) }
     }
 
     pub(super) fn planned(&self, index: usize) -> Option<&PlannedStep> {
@@ -129,6 +135,8 @@ impl Scope {
 pub(super) struct Scopes {
     open: HashMap<ScopeId, Scope>,
     next: u32,
+    /// Of all items that are open.
+    steps: usize,
 }
 
 impl Scopes {
@@ -136,7 +144,7 @@ impl Scopes {
     pub(super) fn new(graph: Arc<Graph>, input: Json, cancel: CancellationToken) -> Self {
         let ids = graph.ids.clone();
         let root = Scope::new(graph, ids, input, cancel);
-        Self { open: HashMap::from([(ScopeId::ROOT, root)]), next: 1 }
+        Self { open: HashMap::from([(ScopeId::ROOT, root)]), next: 1, steps: 0 }
     }
 
     pub(super) fn get(&self, id: ScopeId) -> Option<&Scope> {
@@ -150,6 +158,7 @@ impl Scopes {
     pub(super) fn add(&mut self, scope: Scope) -> ScopeId {
         let id = ScopeId(self.next);
         self.next = self.next.wrapping_add(1).max(1);
+        self.steps += scope.ids.len();
         self.open.insert(id, scope);
         id
     }
@@ -157,8 +166,14 @@ impl Scopes {
     /// Takes one out whose item is over. What is under way in it is cancelled.
     pub(super) fn close(&mut self, id: ScopeId) -> Option<Scope> {
         let scope = self.open.remove(&id)?;
+        self.steps = self.steps.saturating_sub(scope.ids.len());
         scope.cancel.cancel();
         Some(scope)
+    }
+
+    /// How many steps all items that are open have.
+    pub(super) fn steps_of_items(&self) -> usize {
+        self.steps
     }
 
     pub(super) fn contains(&self, id: ScopeId) -> bool {
@@ -185,7 +200,9 @@ impl Scopes {
     pub(super) fn named(&self, mut scope: ScopeId, name: &str) -> Option<&StepId> {
         loop {
             let within = self.get(scope)?;
-            if let Some(index) = within.graph.index(name) {
+            // The one step of a body has no name of its own.
+            let own = within.graph.index(name).filter(|_| !within.is_one_step());
+            if let Some(index) = own {
                 return within.ids.get(index);
             }
             scope = within.item.as_ref().filter(|_| within.sees_outside())?.of.scope;
