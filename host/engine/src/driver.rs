@@ -240,7 +240,7 @@ impl Driver {
                 self.outbox.synced(&self.engine, &self.state).await?;
                 return Ok(Stop::Final);
             }
-            if !self.todo.is_empty() {
+            if !self.todo.is_empty() || self.has_had_its_turn() {
                 continue;
             }
             self.begin_looks();
@@ -266,7 +266,7 @@ impl Driver {
     /// chance for that, nor to hear of a cancel. Not while fan-outs of the log are taken up: what is said to an item
     /// would find nobody.
     async fn give_way(&mut self) -> Result<(), Error> {
-        if self.turn.elapsed() <= LONG_TURN {
+        if !self.has_had_its_turn() {
             return Ok(());
         }
         tokio::task::yield_now().await;
@@ -276,6 +276,10 @@ impl Driver {
             self.command(command).await?;
         }
         Ok(())
+    }
+
+    fn has_had_its_turn(&self) -> bool {
+        self.turn.elapsed() > LONG_TURN
     }
 
     /// Waits for the next thing that matters to the run, and handles it.

@@ -32,7 +32,7 @@ struct Launch {
 }
 
 impl Driver {
-    /// Starts what may start, as far as there is room.
+    /// Starts what may start, as far as there is room and until others have to get the thread.
     pub(super) async fn launch_ready(&mut self) -> Result<(), Error> {
         let mut launches = Vec::new();
         while self.in_flight.len() + launches.len() < MAX_STEPS_IN_FLIGHT
@@ -42,7 +42,9 @@ impl Driver {
         {
             let Some(step) = self.ready.pop_front() else { break };
             launches.extend(self.prepare(step).await?);
-            self.give_way().await?;
+            if self.has_had_its_turn() {
+                break;
+            }
         }
         // Whole values are big: they are fetched again rather than kept for the life of the run.
         self.wholes.clear();

@@ -13,7 +13,7 @@ async fn twice(host: &Host, flow: &Value, corrected: &Value) -> (RunId, RunState
 
 impl Host {
     async fn retry(&self, run: RunId, flow: &Value) -> RunId {
-        let retry = Retry { from: None, plan: Some(self.plan(&flow.to_string())) };
+        let retry = Retry { plan: Some(self.plan(&flow.to_string())), ..Retry::default() };
         let again = self.engine.retry(run, retry).await.unwrap().run_id;
         self.ends(again).await;
         again

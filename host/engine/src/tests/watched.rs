@@ -47,6 +47,15 @@ impl Store for WatchedStore {
         if self.full.load(SeqCst) { ready(Err(Error::Full)).boxed() } else { self.inner.append(append) }
     }
 
+    fn blobs_of(
+        &self,
+        run: RunId,
+        after: Option<Digest>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Digest>, Error>> {
+        self.inner.blobs_of(run, after, limit)
+    }
+
     fn summary(&self, run: RunId) -> BoxFuture<'_, Result<Option<RunSummary>, Error>> {
         self.inner.summary(run)
     }
