@@ -8,11 +8,6 @@ use crate::{error, folder::DataDir};
 
 const NAME: &str = "store.mark";
 
-/// Whether there was ever a commit, as far as the mark tells.
-pub(crate) fn is_there(data: &DataDir) -> bool {
-    data.dir().metadata(NAME).is_ok_and(|mark| mark.len() > 0)
-}
-
 /// Notices a log that has lost commits that were acknowledged.
 ///
 /// sled takes a torn or cut log for one whose end was never acknowledged, and drops the end in silence. So each

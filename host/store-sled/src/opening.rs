@@ -18,7 +18,7 @@ use crate::{
     error,
     files::Files,
     folder::{self, DataDir},
-    holds, keys, mark,
+    holds, keys,
     view::Counts,
 };
 
@@ -45,7 +45,6 @@ pub(crate) fn log(data: &DataDir, disk: &Disk) -> Result<(Db, File), Error> {
     let sync = || {
         let dir = data.subfolder(FOLDER)?;
         let log = dir.open(LOG)?.into_std();
-        log.sync_all()?;
         for entry in dir.entries()? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
@@ -116,12 +115,18 @@ fn clear_unfinished(data: &DataDir) -> io::Result<()> {
             dir.remove_file(name)?;
         }
     }
-    // With a mark there was a commit: a log that is gone then is damage, and is told.
-    let begun = dir.metadata(LOG).is_ok_and(|log| log.len() > 0) || mark::is_there(data);
-    if !begun && dir.exists(PARAMETERS) {
-        dir.remove_file(PARAMETERS)?;
+    match dir.read(PARAMETERS) {
+        Ok(parameters) if is_torn(&parameters) => dir.remove_file(PARAMETERS),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Whether these are not sled's parameters: they end with their checksum. They never change, so that sled writes the
+/// same ones where there are none.
+fn is_torn(parameters: &[u8]) -> bool {
+    let Some((parameters, sum)) = parameters.split_last_chunk() else { return true };
+    crc32fast::hash(parameters) != u32::from_le_bytes(*sum)
 }
 
 fn open_sled(folder: &Path) -> Result<Db, Error> {

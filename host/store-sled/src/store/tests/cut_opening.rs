@@ -74,3 +74,17 @@ async fn a_first_start_that_was_cut_short_can_be_repeated() {
         }
     }
 }
+
+/// The log may have got to the disk before them, as far as it was written.
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_that_are_torn_beside_a_log_are_written_again() {
+    let parameters = fs::read(written().await.path().join("store/conf")).unwrap();
+    for length in [0, 1, 8, 9, parameters.len() - 1, parameters.len()] {
+        for bytes in [parameters[..length].to_vec(), vec![0; length]] {
+            let folder = written().await;
+            fs::write(folder.path().join("store/conf"), &bytes).unwrap();
+            check_all_is_there(&folder, &format!("{bytes:?}")).await;
+            assert_eq!(fs::read(folder.path().join("store/conf")).unwrap(), parameters);
+        }
+    }
+}
