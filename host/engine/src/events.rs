@@ -25,8 +25,6 @@ const WAITERS_PER_READ: usize = 256;
 const MAX_WAKING: usize = 256;
 /// Pages of kept events that are read at the same time. Bounds their memory.
 const MAX_READING: usize = 64;
-/// Kept events that are read at a time to find one.
-const EVENTS_PER_READ: usize = 64;
 
 /// An event as it is sent.
 #[derive(Debug, Clone)]
@@ -129,7 +127,9 @@ async fn deliver(engine: &Arc<Inner>, event: KeptEvent) -> Result<Delivered, Err
         engine.events_taken.fetch_add(1, Ordering::Relaxed);
     } else {
         // Its first sender may have no answer: whoever has not heard of it yet does now.
-        event = first_of(engine, event).await?;
+        let first = engine.store.kept_event(&event.name, &event.id).await?;
+        // There is none where its time was over in between.
+        event = first.unwrap_or(event);
     }
     let delivery = Arc::new(Delivery::of(event));
     let woken = wake_all(engine, &delivery).await?;
@@ -141,23 +141,6 @@ async fn deliver(engine: &Arc<Inner>, event: KeptEvent) -> Result<Delivered, Err
         woken,
         kept_until: (event.until > event.at).then_some(event.until),
     })
-}
-
-/// The event of the same name and id that is kept.
-async fn first_of(engine: &Inner, again: KeptEvent) -> Result<KeptEvent, Error> {
-    let mut after = None;
-    loop {
-        let _turn = engine.events.reading.acquire().await;
-        let page = engine.store.kept_events(&again.name, after, EVENTS_PER_READ).await?;
-        after = page.last().map(|event| (event.at, event.id.clone()));
-        let full = page.len() == EVENTS_PER_READ;
-        match page.into_iter().find(|event| event.id == again.id) {
-            Some(first) => return Ok(first),
-            None if full => {}
-            // Its time was over in between.
-            None => return Ok(again),
-        }
-    }
 }
 
 /// Wakes every run that waits for the event; gives how many.

@@ -12,6 +12,7 @@ use stepcell_store::{BlobRef, Error, Hold, RunSummary, Timer};
 use tokio::sync::oneshot;
 
 use crate::{
+    changes::Changes,
     error,
     files::Files,
     holds::{self, Holds},
@@ -36,7 +37,7 @@ pub(crate) struct Base<'a> {
 /// The writes that one sync will serve.
 #[derive(Default)]
 pub(crate) struct Batch {
-    changes: sled::Batch,
+    changes: Changes,
     changed: bool,
     /// The runs that it writes to, as it leaves them; `None` for one that it removes.
     runs: HashMap<RunId, Option<RunSummary>>,
@@ -75,7 +76,7 @@ impl Batch {
                     continue;
                 };
                 if !self.holds.has(*digest, base.tree)? {
-                    sum += bytes.len();
+                    sum += parts::log_bytes(bytes.len());
                 }
             }
         }
@@ -310,7 +311,7 @@ impl Batch {
 
 /// A batch that is ready to be applied.
 pub(crate) struct Sealed {
-    pub(crate) changes: sled::Batch,
+    pub(crate) changes: Changes,
     pub(crate) counts: Counts,
     pub(crate) overlay: Overlay,
     /// What it leaves the runs like; `None` for one that it removes.

@@ -1,47 +1,34 @@
 //! The one thread that writes.
 
 use std::{
-    fs::File,
     iter::Peekable,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     vec::IntoIter,
 };
 
-use sled::{Db, Tree};
 use stepcell_core::RunId;
 use stepcell_store::Error;
 use tokio::sync::broadcast;
 
 use crate::{
     batch::{self, Base, Batch, Sealed},
-    disk::{Disk, FREE_MIN},
+    disk::FREE_MIN,
     error,
-    files::Files,
+    log::{BATCH_BYTES_MAX, Log},
     mark::Mark,
     queue::Queue,
     view::{Counts, View},
     write::Write,
 };
 
-/// Bytes that one batch adds to the log, about; a single larger write makes a batch of its own.
-///
-/// Stays below half a log segment: sled may write into a freed segment as soon as the one after its successor is
-/// begun, and what the freed one held must have been synced in its new place by then.
-const BATCH_BYTES_MAX: usize = 256 << 10;
-
 /// Writes in the order in which they came.
 type Waiting = Peekable<IntoIter<Write>>;
 
 /// Takes what waits, syncs it, and answers.
 pub(crate) struct Committer {
-    pub(crate) db: Db,
-    pub(crate) tree: Tree,
-    /// sled's file, opened at the start and kept, so that no write error slips by between two syncs.
-    pub(crate) log: File,
+    pub(crate) log: Log,
     pub(crate) mark: Mark,
-    pub(crate) disk: Disk,
-    pub(crate) files: Arc<Files>,
     pub(crate) view: Arc<View>,
     pub(crate) news: broadcast::Sender<RunId>,
     /// As of the last commit.
@@ -64,13 +51,14 @@ impl Committer {
         }
     }
 
-    /// Commits as many writes as one batch takes.
+    /// Commits as many writes as one batch takes; a single larger one makes a batch of its own.
     fn commit_some(&mut self, writes: &mut Waiting) {
         if let Some(reason) = &self.failed {
             return refuse(writes, &Error::Failed { reason: reason.clone() });
         }
         let mut batch = Batch::default();
-        let base = Base { tree: &self.tree, view: &self.view, files: &self.files, counts: self.counts };
+        let Log { tree, files, .. } = &self.log;
+        let base = Base { tree, view: &self.view, files, counts: self.counts };
         let (mut next, mut bytes) = (Vec::new(), 0);
         while let Some(write) = writes.next_if(|write| {
             // A look-up that fails now fails again when the write is made, and is answered then.
@@ -95,10 +83,11 @@ impl Committer {
     /// of what is kept free: a full disk is to be emptied by removing runs.
     fn admit(&self, writes: Vec<Write>, log_bytes: usize) -> Vec<Write> {
         let bytes = log_bytes.max(writes.iter().map(Write::memory_bytes).sum());
-        let Err(error) = self.disk.check_room(&self.log, FREE_MIN, bytes) else { return writes };
+        let Log { disk, file, .. } = &self.log;
+        let Err(error) = disk.check_room(file, FREE_MIN, bytes) else { return writes };
         let (removals, others): (Vec<_>, Vec<_>) = writes.into_iter().partition(Write::makes_room);
         refuse(others, &error);
-        match self.disk.check_room(&self.log, FREE_MIN / 2, bytes) {
+        match disk.check_room(file, FREE_MIN / 2, bytes) {
             Ok(()) => removals,
             Err(error) => {
                 refuse(removals, &error);
@@ -110,10 +99,18 @@ impl Committer {
     /// Applies and syncs a batch; then shows it, tells of it and answers, in this order.
     fn persist(&mut self, sealed: Sealed) {
         let Sealed { changes, counts, overlay, runs, files, answers } = sealed;
+        let prepared = match self.log.prepare(changes) {
+            Ok(prepared) => prepared,
+            Err(error) => return batch::answer(answers, &Err(error)),
+        };
         self.view.begin(overlay);
-        match self.sync(changes, counts.commits) {
+        match self.log.write(prepared) {
             Ok(()) => {
                 self.counts = counts;
+                // A mark that is behind only notices less.
+                if let Err(error) = self.mark.write(counts.commits) {
+                    tracing::warn!(%error, "the commit mark could not be written");
+                }
                 let written = runs.iter().filter(|(_, summary)| summary.is_some());
                 let ids: Vec<RunId> = written.map(|(run, _)| *run).collect();
                 self.view.end(runs, counts.finished);
@@ -122,7 +119,7 @@ impl Committer {
                     let _ = self.news.send(run);
                 }
                 // Before anybody may put them again, so that none is removed that is held again.
-                self.files.remove(&files);
+                self.log.files.remove(&files);
                 batch::answer(answers, &Ok(()));
             }
             Err(error) => {
@@ -141,17 +138,6 @@ impl Committer {
     fn fail(&mut self, reason: String) {
         tracing::error!(reason, "a write to the store failed, no more are taken");
         self.failed = Some(reason);
-    }
-
-    fn sync(&self, changes: sled::Batch, commit: u64) -> Result<(), Error> {
-        self.tree.apply_batch(changes).map_err(|e| error::sled("write to the store", e))?;
-        self.db.flush().map_err(|e| error::sled("write to the store", e))?;
-        self.disk.sync_log(&self.log).map_err(|e| error::io("sync the store", &e))?;
-        // A mark that is behind only notices less.
-        if let Err(error) = self.mark.write(commit) {
-            tracing::warn!(%error, "the commit mark could not be written");
-        }
-        Ok(())
     }
 }
 

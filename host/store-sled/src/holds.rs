@@ -7,10 +7,7 @@ use sled::Tree;
 use stepcell_core::{Digest, RunId};
 use stepcell_store::{Error, Hold};
 
-use crate::{
-    error, keys,
-    parts::{self, Head},
-};
+use crate::{changes::Changes, error, keys, reader};
 
 /// Part of a batch. Looking a blob up may fail and changes nothing; what was looked up is then changed without fail.
 #[derive(Default)]
@@ -24,7 +21,7 @@ pub(crate) struct Holds {
 struct Blob {
     before: Held,
     now: Held,
-    /// Of one that may go: how many rows of the tree go with it.
+    /// Of one that may go: how many rows of the tree go with it; none of one that is in a file.
     rows: u16,
 }
 
@@ -72,7 +69,7 @@ impl Holds {
     /// Reads what [`release`](Self::release) changes.
     pub(crate) fn look_up_end(&mut self, digest: Digest, hold: Hold, tree: &Tree) -> Result<(), Error> {
         self.look_up(digest, hold, tree)?;
-        let rows = rows(tree, digest)?;
+        let rows = reader::parts_in(tree, keys::blob(digest, 0))?;
         if let Some(blob) = self.blobs.get_mut(&digest) {
             blob.rows = rows;
         }
@@ -114,7 +111,7 @@ impl Holds {
     }
 
     /// Writes the changes down.
-    pub(crate) fn seal(self, changes: &mut sled::Batch) -> Sealed {
+    pub(crate) fn seal(self, changes: &mut Changes) -> Sealed {
         for ((run, digest), Change { before, now }) in self.runs {
             match (before, now) {
                 (false, true) => changes.insert(keys::of_run(run, digest).as_slice(), &[]),
@@ -152,15 +149,6 @@ pub(crate) fn has(tree: &Tree, digest: Digest) -> Result<bool, Error> {
     held(tree, digest).map(Held::by_anybody)
 }
 
-/// How many rows a small blob has; 0 for one that is in a file.
-fn rows(tree: &Tree, digest: Digest) -> Result<u16, Error> {
-    let first = tree.get(keys::blob(digest, 0)).map_err(|e| error::sled("read a blob", e))?;
-    match first.as_deref().and_then(parts::head) {
-        Some(Head::Inline { more, .. }) => Ok(more.saturating_add(1)),
-        Some(Head::InFile(_)) | None => Ok(0),
-    }
-}
-
 fn held(tree: &Tree, digest: Digest) -> Result<Held, Error> {
     let get = |key: [u8; 33]| tree.get(key).map_err(|e| error::sled("look up a blob", e));
     let damaged = |what: &str| error::damaged(format_args!("blob `{digest}`"), &what);
@@ -180,7 +168,7 @@ fn held(tree: &Tree, digest: Digest) -> Result<Held, Error> {
     Ok(Held { runs, until })
 }
 
-fn write_count(changes: &mut sled::Batch, digest: Digest, before: u64, now: u64) {
+fn write_count(changes: &mut Changes, digest: Digest, before: u64, now: u64) {
     if before == now {
         return;
     }
@@ -190,7 +178,7 @@ fn write_count(changes: &mut sled::Batch, digest: Digest, before: u64, now: u64)
     }
 }
 
-fn write_until(changes: &mut sled::Batch, digest: Digest, before: Option<Timestamp>, now: Option<Timestamp>) {
+fn write_until(changes: &mut Changes, digest: Digest, before: Option<Timestamp>, now: Option<Timestamp>) {
     if before == now {
         return;
     }

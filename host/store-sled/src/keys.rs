@@ -23,7 +23,8 @@
 //! | `i` name, id | of a kept event: when it came, until when it is kept, whom it has woken |
 //! | `k` name, at, id, part | the event, JSON, see `parts` |
 //! | `l` until, name, id | the same, by time |
-//! | `m` name | facts about the store: layout version, numbers of commits and of finished runs |
+//! | `j` name, taker, at, id | a kept event that is not everybody's |
+//! | `m` name | facts about the store: layout version, numbers of commits and of finished runs, a large batch under way |
 //!
 //! A blob is there as long as it has an `n` or a `u`; a large one, and the events of an append that are large, have
 //! a file. Numbers are big-endian, so that keys sort as what they stand for. A name of any length, a flow's, a step's
@@ -43,6 +44,8 @@ pub(crate) const LAYOUT_VERSION: u8 = 3;
 pub(crate) const LAYOUT: &[u8] = b"mlayout";
 /// How many commits there were, and how many runs that have ended there are.
 pub(crate) const COUNTS: &[u8] = b"mcounts";
+/// The file of a batch that is done in steps, see `log`.
+pub(crate) const UNDER_WAY: &[u8] = b"mbatch";
 
 const EVENTS: u8 = b'e';
 const RUN: u8 = b'r';

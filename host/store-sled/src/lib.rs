@@ -15,6 +15,9 @@
 //! once, and then answers all of them. sled's own flush is no sync, it survives the death of the process but not
 //! of the machine, so the committer calls fdatasync on sled's file through a handle of its own.
 //!
+//! A batch that is larger than sled's segments allow between two syncs is first written to a file of its own. Once a
+//! row that names the file is on the disk the batch counts; it is then applied in steps, and again after a crash.
+//!
 //! # Blobs
 //! A blob is there as long as somebody holds it: the runs that refer to it, which are counted, and for a time who
 //! sent it. Who holds what changes in the same batches as everything else, so that a blob can not go while an
@@ -46,6 +49,7 @@
 //! Read in this order.
 
 mod batch;
+mod changes;
 mod committer;
 mod disk;
 mod error;
@@ -53,6 +57,7 @@ mod files;
 mod folder;
 mod holds;
 mod keys;
+mod log;
 mod mark;
 mod opening;
 mod pack;

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use sled::IVec;
 use stepcell_core::Digest;
 
-use crate::pack;
+use crate::{changes::KEY_LOG_BYTES, pack};
 
 /// The largest value that goes into sled.
 ///
@@ -14,9 +14,12 @@ use crate::pack;
 /// them: 16, one that is being added, and three that a merge may bring.
 pub(crate) const VALUE_MAX: usize = 4096;
 
-/// The largest thing that is kept in the tree. What is larger gets a file: it would fill a log segment, take
-/// most of a page cache, and be written over again whenever a neighbour changes.
+/// The largest thing that is kept in the tree, packed where that makes it shorter. What is larger gets a file: it
+/// would fill a log segment, take most of a page cache, and be written over again whenever a neighbour changes.
 pub(crate) const INLINE_MAX: usize = 64 << 10;
+
+/// What is larger is not even packed: it hardly ever gets as small as that.
+const PACKED_FROM_MAX: usize = 1 << 20;
 
 /// Scratch space that a thread keeps for the next encoding. More is given back: one huge append would
 /// otherwise hold its memory for ever.
@@ -41,11 +44,12 @@ pub(crate) enum Encoded {
 }
 
 impl Encoded {
-    /// What it adds to the log, keys aside.
+    /// What it adds to the log, about.
     pub(crate) fn log_bytes(&self) -> usize {
         match self {
-            Self::Parts(parts) => parts.iter().map(|part| part.len()).sum(),
-            Self::Large(_) => FILE_BYTES,
+            Self::Parts(parts) => rows_log_bytes(parts),
+            // Its run holds the file.
+            Self::Large(_) => FILE_BYTES + 3 * KEY_LOG_BYTES,
         }
     }
 
@@ -64,14 +68,26 @@ pub(crate) fn encode<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Re
         scratch.clear();
         scratch.extend([INLINE, 0, 0]);
         write(scratch)?;
-        let encoded = if is_large(scratch.len() - HEADER_BYTES) {
-            Encoded::Large(scratch.get(HEADER_BYTES..).unwrap_or_default().to_vec())
-        } else {
-            Encoded::Parts(packed(scratch).unwrap_or_else(|| cut(scratch)))
+        let encoded = match packed(scratch) {
+            Some(parts) => Encoded::Parts(parts),
+            None if scratch.len() > INLINE_MAX => {
+                Encoded::Large(scratch.get(HEADER_BYTES..).unwrap_or_default().to_vec())
+            }
+            None => Encoded::Parts(cut(scratch)),
         };
         scratch.shrink_to(SCRATCH_KEPT_MAX);
         Ok(encoded)
     })
+}
+
+/// What rows add to the log, about.
+pub(crate) fn rows_log_bytes(rows: &[IVec]) -> usize {
+    rows.iter().map(|row| KEY_LOG_BYTES + row.len()).sum()
+}
+
+/// What the parts of so many bytes add to it.
+pub(crate) fn log_bytes(bytes: usize) -> usize {
+    bytes + KEY_LOG_BYTES * (bytes + HEADER_BYTES).div_ceil(VALUE_MAX)
 }
 
 /// The parts of bytes that are not large.
@@ -99,7 +115,7 @@ pub(crate) enum Head<'a> {
         here: &'a [u8],
         more: u16,
         /// Of what is packed: how many bytes it has otherwise.
-        size: Option<u16>,
+        size: Option<usize>,
     },
     InFile(Digest),
 }
@@ -113,8 +129,10 @@ pub(crate) fn head(first: &[u8]) -> Option<Head<'_>> {
         }
         (&PACKED, rest) => {
             let (count, rest) = rest.split_first_chunk::<2>()?;
-            let (size, here) = rest.split_first_chunk::<2>()?;
-            let size = Some(u16::from_be_bytes(*size));
+            let (size, here) = rest.split_first_chunk::<4>()?;
+            let size =
+                usize::try_from(u32::from_be_bytes(*size)).ok().filter(|size| *size <= PACKED_FROM_MAX)?;
+            let size = Some(size);
             Some(Head::Inline { here, more: u16::from_be_bytes(*count).checked_sub(1)?, size })
         }
         (&IN_FILE, digest) => Some(Head::InFile(Digest::from_bytes(digest.try_into().ok()?))),
@@ -122,16 +140,16 @@ pub(crate) fn head(first: &[u8]) -> Option<Head<'_>> {
     }
 }
 
-/// The parts of what starts with a header, packed; none where that makes it no shorter.
+/// The parts of what starts with a header, packed; none where that makes it no shorter, or not small enough.
 fn packed(bytes: &[u8]) -> Option<Vec<IVec>> {
     let bytes = bytes.get(HEADER_BYTES..)?;
-    // What is not large has a size that fits.
-    let size = u16::try_from(bytes.len()).ok()?;
+    let size = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= PACKED_FROM_MAX)?;
     PACKING.with_borrow_mut(|to| {
         to.clear();
         to.extend([PACKED, 0, 0]);
         to.extend(size.to_be_bytes());
-        let parts = pack::pack(bytes, to).then(|| cut(to));
+        let fits = pack::pack(bytes, to) && to.len() <= INLINE_MAX;
+        let parts = fits.then(|| cut(to));
         to.shrink_to(SCRATCH_KEPT_MAX);
         parts
     })
@@ -149,6 +167,8 @@ fn cut(bytes: &mut [u8]) -> Vec<IVec> {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
 
     /// What can not be packed.
@@ -184,31 +204,46 @@ mod tests {
 
     #[test]
     fn what_repeats_itself_is_packed() {
-        for size in [100, VALUE_MAX, INLINE_MAX - HEADER_BYTES] {
+        for size in [100, VALUE_MAX, INLINE_MAX - HEADER_BYTES, 4 * INLINE_MAX] {
             let Encoded::Parts(parts) = encoded(&vec![7; size]) else {
                 panic!("{size} bytes are not in parts")
             };
             let Some(Head::Inline { here, more: 0, size: Some(found) }) = head(&parts[0]) else {
                 panic!("{size} bytes are not packed")
             };
-            assert_eq!(usize::from(found), size);
+            assert_eq!(found, size);
             assert!(here.len() * 2 < size, "{size} bytes are still {}", here.len());
             assert_eq!(pack::unpack(here, size), Some(vec![7; size]));
         }
     }
 
+    /// The log of a long run, as far as it does not repeat itself.
+    #[test]
+    fn what_is_large_until_it_is_packed_is_cut() {
+        let long: Vec<u8> =
+            noise(8_000).into_iter().flat_map(|byte| iter::once(byte).chain([b'0'; 19])).collect();
+        let Encoded::Parts(parts) = encoded(&long) else { panic!("it is not in parts") };
+        let Some(Head::Inline { here, more, size: Some(size) }) = head(&parts[0]) else { panic!("no head") };
+        assert_eq!((size, usize::from(more) + 1), (long.len(), parts.len()));
+        let packed =
+            [here].into_iter().chain(parts[1..].iter().map(|part| &part[..])).collect::<Vec<_>>().concat();
+        assert_eq!(pack::unpack(&packed, size), Some(long));
+    }
+
     #[test]
     fn what_is_too_large_is_not_cut() {
-        let large = noise(INLINE_MAX - HEADER_BYTES + 1);
-        assert!(matches!(encoded(&large), Encoded::Large(bytes) if bytes == large));
+        for large in [noise(INLINE_MAX - HEADER_BYTES + 1), vec![7; PACKED_FROM_MAX + 1]] {
+            assert!(matches!(encoded(&large), Encoded::Large(bytes) if bytes == large));
+        }
         let digest = Digest::of(b"x");
         assert!(matches!(head(&in_file(digest)), Some(Head::InFile(found)) if found == digest));
     }
 
     #[test]
     fn a_strange_head_is_none() {
-        let packed = [PACKED, 0, 1, 0];
-        for strange in [&[] as &[u8], &[9, 0, 1], &[INLINE], &[INLINE, 0, 0], &[IN_FILE, 1, 2], &packed] {
+        let (packed, endless) = ([PACKED, 0, 1, 0, 0, 0], [PACKED, 0, 1, 255, 255, 255, 255]);
+        let cut: [&[u8]; 4] = [&[], &[INLINE], &[IN_FILE, 1, 2], &packed];
+        for strange in cut.into_iter().chain([&[9, 0, 1] as &[u8], &[INLINE, 0, 0], &endless]) {
             assert!(head(strange).is_none(), "{strange:?}");
         }
     }

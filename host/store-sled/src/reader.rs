@@ -147,7 +147,7 @@ impl Reader {
                 }
                 let unpacked = match size {
                     None => Some(whole),
-                    Some(size) => pack::unpack(&whole, usize::from(size)),
+                    Some(size) => pack::unpack(&whole, size),
                 };
                 let damaged = || error::damaged(what(), &"it can not be unpacked");
                 unpacked.map(|bytes| Some(Bytes::from(bytes))).ok_or_else(damaged)
@@ -158,6 +158,15 @@ impl Reader {
             },
             None => Err(error::damaged(what(), &"it does not start like anything that the store writes")),
         }
+    }
+}
+
+/// How many parts there are of what begins there; 0 where it is in a file, or where there is nothing.
+pub(crate) fn parts_in(tree: &Tree, first: impl AsRef<[u8]>) -> Result<u16, Error> {
+    let first = tree.get(first).map_err(|e| error::sled("read the store", e))?;
+    match first.as_deref().and_then(parts::head) {
+        Some(Head::Inline { more, .. }) => Ok(more.saturating_add(1)),
+        Some(Head::InFile(_)) | None => Ok(0),
     }
 }
 

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use sled::Tree;
 use stepcell_core::{Digest, Event, RunId, StepId};
 use stepcell_store::{
-    Append, Error, Hold, KeptEvent, Put, Query, RunSummary, Store, Taken, Timer, Waiter, digest,
+    Append, Error, Hold, KeptEvent, Looker, Put, Query, RunSummary, Store, Taken, Timer, Waiter, digest,
     store::SUBSCRIBE_LAG_MAX,
 };
 use tokio::sync::{broadcast, oneshot};
@@ -28,6 +28,7 @@ use crate::{
     files::Files,
     folder::DataDir,
     keys::EventId,
+    log::Log,
     mark::Mark,
     opening,
     parts::{self, Encoded},
@@ -69,21 +70,19 @@ impl SledStore {
         let disk = Disk::new(device);
         let open = |e| error::io("open the store", &e);
         let files = Arc::new(Files::open(data, disk.clone()).map_err(open)?);
-        let (db, log) = opening::log(data, &disk)?;
+        let (db, file) = opening::log(data, &disk)?;
         let tree: Tree = Tree::clone(&db);
         opening::check_layout(&tree)?;
+        let log = Log { db, tree: tree.clone(), file, disk: disk.clone(), files: Arc::clone(&files) };
+        log.redo()?;
         let counts = opening::counts(&tree)?;
         opening::remove_strays(&tree, &files)?;
         let early = Mutex::new(opening::early(&tree)?);
         let (queue, view) = (Arc::new(Queue::default()), Arc::new(View::new(counts.finished)));
         let news = broadcast::Sender::new(SUBSCRIBE_LAG_MAX);
         let committer = Committer {
-            db,
-            tree: tree.clone(),
             log,
             mark: Mark::open(data, counts.commits)?,
-            disk: disk.clone(),
-            files: Arc::clone(&files),
             view: Arc::clone(&view),
             news: news.clone(),
             counts,
@@ -266,14 +265,20 @@ impl Store for SledStore {
         }
     }
 
+    fn kept_event(&self, name: &str, id: &str) -> BoxFuture<'_, Result<Option<KeptEvent>, Error>> {
+        let id = EventId::new(name, id);
+        self.blocking(move |reader| reader.kept_event(id))
+    }
+
     fn kept_events(
         &self,
         name: &str,
+        looker: Looker,
         after: Option<(Timestamp, String)>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<KeptEvent>, Error>> {
         let name = name.to_owned();
-        self.blocking(move |reader| reader.kept_events(&name, after, limit))
+        self.blocking(move |reader| reader.kept_events(&name, looker, after, limit))
     }
 
     fn take_event(&self, name: &str, id: &str, by: Taken) -> BoxFuture<'_, Result<bool, Error>> {

@@ -9,6 +9,7 @@ use stepcell_store::{
 use tokio::sync::oneshot;
 
 use crate::{
+    changes::KEY_LOG_BYTES,
     keys::{EventId, WaitId},
     parts::{self, Encoded},
     signals::{self, Kept},
@@ -43,12 +44,19 @@ pub(crate) enum Body {
     Forget(Timestamp),
 }
 
-/// What holding or releasing a blob adds to the log, about: its keys and those of the log's own.
-const HOLD_LOG_BYTES: usize = 200;
+/// What holding or releasing a blob adds to the log, about.
+const HOLD_LOG_BYTES: usize = 4 * KEY_LOG_BYTES;
+/// What an append adds to it beside its events and what comes with them, about: the summary, and its place in each
+/// listing, before and now.
+const APPEND_LOG_BYTES: usize = 9 * KEY_LOG_BYTES;
 /// What [`Body::Clear`], [`Body::Expire`] and [`Body::Forget`] add to the log, about, and at the most: see `batch`.
 const CLEAR_LOG_BYTES: usize = 128 << 10;
-/// What a few keys add to the log.
-const KEYS_LOG_BYTES: usize = 500;
+/// What removing a run adds to it: its summary, its place in each listing, its key and the mark.
+const REMOVE_LOG_BYTES: usize = 8 * KEY_LOG_BYTES;
+/// What the rows of an event add to it beside those of its text.
+const EVENT_LOG_BYTES: usize = 4 * KEY_LOG_BYTES;
+const WAIT_LOG_BYTES: usize = 2 * KEY_LOG_BYTES;
+const CLAIM_LOG_BYTES: usize = 3 * KEY_LOG_BYTES;
 
 pub(crate) struct AppendWrite {
     pub(crate) run: RunId,
@@ -80,14 +88,17 @@ impl Write {
     pub(crate) fn log_bytes(&self) -> usize {
         match &self.body {
             Body::Append(append) => {
-                let keys = append.blobs.len() + append.timers.len() + 2 * append.waits.len();
-                append.events.log_bytes() + append.small_bytes() + HOLD_LOG_BYTES * keys
+                let beside = HOLD_LOG_BYTES * append.blobs.len()
+                    + KEY_LOG_BYTES * append.timers.len()
+                    + WAIT_LOG_BYTES * append.waits.len();
+                APPEND_LOG_BYTES + append.events.log_bytes() + append.small_bytes() + beside
             }
             Body::Blob { bytes, .. } => HOLD_LOG_BYTES + bytes.as_ref().map_or(0, Encoded::log_bytes),
-            Body::Remove(_) | Body::TakeEvent { .. } => KEYS_LOG_BYTES,
-            Body::PutEvent { rows, .. } => KEYS_LOG_BYTES + rows.iter().map(|row| row.len()).sum::<usize>(),
+            Body::Remove(_) => REMOVE_LOG_BYTES,
+            Body::TakeEvent { .. } => EVENT_LOG_BYTES,
+            Body::PutEvent { rows, .. } => EVENT_LOG_BYTES + parts::rows_log_bytes(rows),
             Body::Clear(_) | Body::Expire(_) | Body::Forget(_) => CLEAR_LOG_BYTES,
-            Body::Orphans(timers) => KEYS_LOG_BYTES + HOLD_LOG_BYTES * timers.len(),
+            Body::Orphans(timers) => KEY_LOG_BYTES * timers.len(),
         }
     }
 
@@ -108,7 +119,7 @@ impl Write {
             Body::PutEvent { rows, .. } => rows.iter().map(|row| row.len()).sum(),
             Body::Clear(runs) => size_of_val(runs.as_slice()),
             Body::Remove(_) | Body::Expire(_) | Body::TakeEvent { .. } | Body::Forget(_) => 0,
-            Body::Orphans(timers) => HOLD_LOG_BYTES * timers.len(),
+            Body::Orphans(timers) => size_of_val(timers.as_slice()),
         }
     }
 }
@@ -155,7 +166,7 @@ impl AppendWrite {
         let waits = self.waits.iter().filter_map(|(_, row)| row.as_ref()).map(|row| row.len());
         self.encoded_summary.len()
             + waits.sum::<usize>()
-            + if self.claim.is_some() { KEYS_LOG_BYTES } else { 0 }
+            + if self.claim.is_some() { CLAIM_LOG_BYTES } else { 0 }
     }
 
     /// The same refusal as [`Append::fits`].

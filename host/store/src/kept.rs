@@ -39,6 +39,21 @@ pub enum Taken {
     All,
 }
 
+/// A run that looks for kept events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Looker {
+    pub run: RunId,
+    /// When the run began. What has come since then is for it, whoever else has it.
+    pub since: Timestamp,
+}
+
+impl Looker {
+    /// Whether an event of that time is for the run, or may become so.
+    pub fn may_have(&self, at: Timestamp, taken: Taken) -> bool {
+        at >= self.since || taken.admits(Taken::Run(self.run))
+    }
+}
+
 impl KeptEvent {
     /// Refuses what no backend may take.
     pub fn check(&self) -> Result<(), Error> {

@@ -18,7 +18,7 @@ pub use append::{Append, Timer, TimerChange};
 pub use blob::{BlobRef, Hold, Put};
 pub use claim::Claim;
 pub use error::Error;
-pub use kept::{KeptEvent, Taken};
+pub use kept::{KeptEvent, Looker, Taken};
 pub use memory::MemoryStore;
 pub use run::{Query, RunStatus, RunSummary};
 pub use store::{SharedStore, Store};

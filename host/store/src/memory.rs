@@ -5,7 +5,7 @@ mod index;
 mod signals;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     fmt,
 };
 
@@ -20,8 +20,8 @@ use stepcell_core::{Digest, Event, RunId, StepId};
 use tokio::sync::broadcast;
 
 use crate::{
-    Append, Error, Hold, KeptEvent, Put, Query, RunStatus, RunSummary, Store, Taken, Timer, TimerChange,
-    Waiter, digest, store::SUBSCRIBE_LAG_MAX,
+    Append, Error, Hold, KeptEvent, Looker, Put, Query, RunStatus, RunSummary, Store, Taken, Timer,
+    TimerChange, Waiter, digest, store::SUBSCRIBE_LAG_MAX,
 };
 use blobs::Blobs;
 use index::Index;
@@ -130,13 +130,18 @@ impl Store for MemoryStore {
         ready(checked.map(|()| self.state.write().signals.put(event))).boxed()
     }
 
+    fn kept_event(&self, name: &str, id: &str) -> BoxFuture<'_, Result<Option<KeptEvent>, Error>> {
+        ready(Ok(self.state.read().signals.event(name, id))).boxed()
+    }
+
     fn kept_events(
         &self,
         name: &str,
+        looker: Looker,
         after: Option<(Timestamp, String)>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<KeptEvent>, Error>> {
-        ready(Ok(self.state.read().signals.kept(name, after, limit))).boxed()
+        ready(Ok(self.state.read().signals.kept(name, looker, after, limit))).boxed()
     }
 
     fn take_event(&self, name: &str, id: &str, by: Taken) -> BoxFuture<'_, Result<bool, Error>> {
@@ -211,6 +216,8 @@ struct Run {
     events: Vec<Event>,
     summary: RunSummary,
     key: Option<String>,
+    /// Those of its timers that are set.
+    timers: BTreeSet<Timer>,
 }
 
 impl State {
@@ -221,22 +228,32 @@ impl State {
         self.blobs.check(&append.blobs)?;
         let Append { run: id, events, summary, timers, waits, claim, blobs, .. } = append;
         self.index.change(id, self.runs.get(&id).map(|run| &run.summary), Some(&summary));
-        match self.runs.get_mut(&id) {
-            Some(run) => {
+        let run = match self.runs.entry(id) {
+            Entry::Occupied(run) => {
+                let run = run.into_mut();
                 run.events.extend(events);
                 run.summary = summary;
+                run
             }
-            None => {
+            Entry::Vacant(new) => {
                 let key = claim.as_ref().map(|claim| claim.key.clone());
                 self.claims.extend(claim.map(|claim| (claim.key, (id, claim.body))));
-                self.runs.insert(id, Run { events, summary, key });
+                new.insert(Run { events, summary, key, timers: BTreeSet::new() })
             }
-        }
+        };
         for change in timers {
             match change {
-                TimerChange::Set { step, due } => self.timers.insert(Timer { due, run: id, step }),
-                TimerChange::Clear { step, due } => self.timers.remove(&Timer { due, run: id, step }),
-            };
+                TimerChange::Set { step, due } => {
+                    let timer = Timer { due, run: id, step };
+                    run.timers.insert(timer.clone());
+                    self.timers.insert(timer);
+                }
+                TimerChange::Clear { step, due } => {
+                    let timer = Timer { due, run: id, step };
+                    run.timers.remove(&timer);
+                    self.timers.remove(&timer);
+                }
+            }
         }
         self.signals.change(id, waits);
         self.blobs.hold(id, blobs);
@@ -259,7 +276,9 @@ impl State {
         if let Some(key) = &run.key {
             self.claims.remove(key);
         }
-        self.timers.retain(|timer| timer.run != id);
+        for timer in &run.timers {
+            self.timers.remove(timer);
+        }
         self.signals.release(id);
         self.runs.remove(&id);
         self.blobs.release(id);

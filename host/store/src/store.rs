@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use stepcell_core::{Digest, Event, RunId, StepId};
 use tokio::sync::broadcast;
 
-use crate::{Append, Error, Hold, KeptEvent, Put, Query, RunSummary, Taken, Timer, Waiter};
+use crate::{Append, Error, Hold, KeptEvent, Looker, Put, Query, RunSummary, Taken, Timer, Waiter};
 
 /// A store that several parts of the host share.
 pub type SharedStore = Arc<dyn Store>;
@@ -85,12 +85,17 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// the sync. [`Error::EventTooLarge`] beyond what [`KeptEvent`] says.
     fn put_event(&self, event: KeptEvent) -> BoxFuture<'_, Result<bool, Error>>;
 
-    /// Events of this name past `after`, the instant and the id of another one, at most `limit`. Oldest first;
-    /// those of the same instant in an order of the backend's own. One whose time is over is here until the next
+    /// The event of this name and id, `None` for no such event. One whose time is over is here until the next
     /// [`sweep`](Self::sweep).
+    fn kept_event(&self, name: &str, id: &str) -> BoxFuture<'_, Result<Option<KeptEvent>, Error>>;
+
+    /// Events of this name that [the run may have](Looker::may_have), past `after`, the instant and the id of
+    /// another one, at most `limit`. Oldest first; those of the same instant in an order of the backend's own. Of
+    /// those that it may not have nothing is read from the disk.
     fn kept_events(
         &self,
         name: &str,
+        looker: Looker,
         after: Option<(Timestamp, String)>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<KeptEvent>, Error>>;

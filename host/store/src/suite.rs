@@ -104,6 +104,8 @@ macro_rules! compliance {
             events::an_event_is_kept_once
             events::events_come_oldest_first_and_in_pages
             events::events_of_the_same_instant_are_all_found
+            events::an_event_is_found_by_its_name_and_id
+            events::a_run_finds_what_it_may_have
             events::one_of_many_takes_an_event
             events::an_event_that_all_have_taken_is_nobodys
             events::an_event_is_kept_until_its_time_is_over
@@ -177,6 +179,14 @@ pub fn step(id: &str) -> StepId {
 pub fn event(seq: u64, text: &str) -> Event {
     let log = StepLog { attempt: 1, text: text.to_owned(), dropped_bytes: 0, receipt: None };
     Event { seq, at: at(0), step: Some(step("a")), kind: EventKind::StepLog(log) }
+}
+
+/// A text that packing makes no shorter, another one for each seed.
+pub fn noise(bytes: usize, seed: u64) -> String {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let blocks = (0_u64..).map(|n| Digest::of(&[seed, n].map(u64::to_be_bytes).concat()));
+    let letters = blocks.flat_map(|block| *block.as_bytes()).map(|byte| LETTERS[usize::from(byte % 64)]);
+    letters.take(bytes).map(char::from).collect()
 }
 
 /// The listing entry of a running run of the flow `f` that is at event `seq`.

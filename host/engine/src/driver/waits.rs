@@ -10,12 +10,12 @@ use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use jiff::Timestamp;
 use serde_json::Value;
 use stepcell_core::{
-    EventKind, Failure, Fault, Json, RunId, StepId,
+    EventKind, Failure, Fault, Json, StepId,
     event::{StepResumed, Wait},
     run::{RunStatus, StepState, StepStatus},
     schema::Schema,
 };
-use stepcell_store::{Error as StoreError, KeptEvent, Taken};
+use stepcell_store::{Error as StoreError, KeptEvent, Looker, Taken};
 
 use super::{At, Driver, Synced};
 use crate::{
@@ -140,8 +140,7 @@ impl Driver {
             let name = wait.name.clone();
             let of_name = self.state.heard.iter().filter(|(heard, _)| *heard == name);
             let search = Search {
-                run: self.run,
-                created_at: self.state.created_at,
+                looker: Looker { run: self.run, since: self.state.created_at },
                 heard: of_name.map(|(_, id)| id.clone()).collect(),
                 wait,
                 after,
@@ -255,8 +254,7 @@ struct OwnedWait {
 
 /// A search for an event that was kept.
 struct Search {
-    run: RunId,
-    created_at: Timestamp,
+    looker: Looker,
     /// Ids of events of this name that the run has had.
     heard: HashSet<String>,
     wait: OwnedWait,
@@ -270,11 +268,13 @@ impl Search {
         loop {
             // Where it is closed the engine stops.
             let _turn = engine.events.reading.acquire().await;
-            let page = engine.store.kept_events(&self.wait.name, self.after.clone(), EVENTS_PER_READ).await?;
+            let page =
+                engine.store.kept_events(&self.wait.name, self.looker, self.after.clone(), EVENTS_PER_READ);
+            let page = page.await?;
             let full = page.len() == EVENTS_PER_READ;
             let last = page.last().map(|event| (event.at, event.id.clone()));
             let now = Timestamp::now();
-            if let Some(event) = page.into_iter().find(|event| self.may_have(event, now)) {
+            if let Some(event) = page.into_iter().find(|event| self.fits(event, now)) {
                 return Ok(Look { step, event: Some(event) });
             }
             if !full {
@@ -285,12 +285,9 @@ impl Search {
         }
     }
 
-    fn may_have(&self, event: &KeptEvent, now: Timestamp) -> bool {
+    fn fits(&self, event: &KeptEvent, now: Timestamp) -> bool {
         let OwnedWait { name, form, matching } = &self.wait;
         let wait = Awaited { name, form: form.as_ref(), matching: matching.as_ref() };
-        event.until > now
-            && (self.created_at <= event.at || event.taken.admits(Taken::Run(self.run)))
-            && !self.heard.contains(&event.id)
-            && wait.admits(event)
+        event.until > now && !self.heard.contains(&event.id) && wait.admits(event)
     }
 }

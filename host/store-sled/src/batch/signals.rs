@@ -1,6 +1,6 @@
 //! Claims, waits and kept events.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use sled::{IVec, Tree};
@@ -9,9 +9,9 @@ use stepcell_store::{Error, Taken};
 
 use super::{Base, Batch, ROWS_PER_CLEAR, keys_of};
 use crate::{
+    changes::Changes,
     error,
     keys::{self, EventId, WaitId},
-    parts::{self, Head},
     reader,
     signals::Kept,
     view::Overlay,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Rows that an event has beside its parts.
-const ROWS_BESIDE_PARTS: usize = 2;
+const ROWS_BESIDE_PARTS: usize = 3;
 
 /// Part of a batch: what it leaves the rows like that it has looked up.
 #[derive(Default)]
@@ -29,6 +29,8 @@ pub(super) struct Signals {
     keys: HashMap<RunId, Digest>,
     waits: BTreeMap<WaitId, Wait>,
     events: HashMap<EventId, Option<Kept>>,
+    /// The events that it keeps: none of their rows are in the tree.
+    new_events: HashSet<EventId>,
 }
 
 /// The row of a wait, as the tree has it and as the batch leaves it.
@@ -44,7 +46,7 @@ impl Signals {
     }
 
     /// Writes the changes of waits down.
-    pub(super) fn seal(self, changes: &mut sled::Batch, overlay: &mut Overlay) {
+    pub(super) fn seal(self, changes: &mut Changes, overlay: &mut Overlay) {
         for (id, Wait { before, now }) in self.waits {
             if before == now {
                 continue;
@@ -128,6 +130,7 @@ impl Batch {
         self.put_rows(rows, |part| IVec::from(id.part(kept.at, part).as_slice()));
         self.changes.insert(id.by_until(kept.until).as_slice(), &[]);
         self.set_event(id, kept);
+        self.signals.new_events.insert(id);
         // Also where one of before has gone in this batch: that one's time was over.
         self.overlay.events.insert(id, None);
         Ok(true)
@@ -139,6 +142,7 @@ impl Batch {
             return Ok(false);
         };
         if kept.taken != by {
+            self.not_free(id, kept);
             self.set_event(id, Kept { taken: by, ..kept });
             self.overlay.events.entry(id).or_insert(Some(kept));
         }
@@ -152,10 +156,12 @@ impl Batch {
         let over = keys_of(over.keys().take(ROWS_PER_CLEAR + 1))?;
         let mut left = ROWS_PER_CLEAR;
         for key in &over {
-            let parts = match EventId::read_by_until(key) {
-                Some(id) => self.forget_one(id, left, base)?,
-                None => Some(0),
-            };
+            let id = EventId::read_by_until(key);
+            // The one that this batch keeps is another one than that whose time is over.
+            if id.is_some_and(|id| self.signals.new_events.contains(&id)) {
+                continue;
+            }
+            let parts = id.map_or(Ok(Some(0)), |id| self.forget_one(id, left, base))?;
             let Some(parts) = parts else { return Ok(true) };
             left = left.saturating_sub(parts + ROWS_BESIDE_PARTS);
             self.changes.remove(key);
@@ -167,16 +173,13 @@ impl Batch {
     /// Gives how many parts the event had; `None` where those are too many for what is left of the batch.
     fn forget_one(&mut self, id: EventId, left: usize, base: &Base<'_>) -> Result<Option<usize>, Error> {
         let Some(kept) = self.kept(id, base.tree)? else { return Ok(Some(0)) };
-        let first = base.tree.get(id.part(kept.at, 0)).map_err(|e| error::sled("read an event", e))?;
-        let parts = match first.as_deref().and_then(parts::head) {
-            Some(Head::Inline { more, .. }) => more.saturating_add(1),
-            Some(Head::InFile(_)) | None => 1,
-        };
+        let parts = reader::parts_in(base.tree, id.part(kept.at, 0))?;
         if usize::from(parts) + ROWS_BESIDE_PARTS > left {
             return Ok(None);
         }
         (0..parts).for_each(|part| self.changes.remove(id.part(kept.at, part).as_slice()));
         self.changes.remove(id.key().as_slice());
+        self.not_free(id, kept);
         self.signals.events.insert(id, None);
         Ok(Some(usize::from(parts)))
     }
@@ -191,8 +194,18 @@ impl Batch {
 
     fn set_event(&mut self, id: EventId, kept: Kept) {
         self.changes.insert(id.key().as_slice(), kept.encode());
+        if let Some(key) = id.free(kept.taken, kept.at) {
+            self.changes.insert(key.as_slice(), &[]);
+        }
         self.signals.events.insert(id, Some(kept));
         self.changed = true;
+    }
+
+    /// Takes away the row of before by which those find an event who may have it.
+    fn not_free(&mut self, id: EventId, before: Kept) {
+        if let Some(key) = id.free(before.taken, before.at) {
+            self.changes.remove(key.as_slice());
+        }
     }
 
     fn set_claim(&mut self, key: Digest, now: Option<(RunId, Digest)>, before: Option<(RunId, Digest)>) {

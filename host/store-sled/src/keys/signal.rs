@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use stepcell_core::{Digest, RunId, StepId};
+use stepcell_store::Taken;
 
 use super::{HALF_DIGEST_BYTES, Key, RUN_BYTES, digest_key, due_bytes, half_digest, read_instant, run_key};
 
@@ -12,6 +13,10 @@ const WAIT_OF_RUN: u8 = b'd';
 const EVENT_ID: u8 = b'i';
 const EVENT: u8 = b'k';
 const EVENT_OVER: u8 = b'l';
+const EVENT_FREE: u8 = b'j';
+
+const NOBODYS: u8 = 0;
+const OF_RUN: u8 = 1;
 
 /// Which run a submission's key stands for.
 pub(crate) fn claim(key: Digest) -> [u8; 33] {
@@ -77,7 +82,7 @@ pub(crate) fn waits_of_run(run: RunId) -> [u8; 17] {
 }
 
 /// A kept event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EventId {
     name: [u8; HALF_DIGEST_BYTES],
     id: [u8; HALF_DIGEST_BYTES],
@@ -88,11 +93,14 @@ impl EventId {
         Self { name: half_digest(name), id: half_digest(id) }
     }
 
-    /// The first and the last key of a part that a name's events may have.
-    pub(crate) fn ends(name: &str) -> ([u8; 51], [u8; 51]) {
-        let name = half_digest(name);
-        let end = |at, byte, part| Self { name, id: [byte; HALF_DIGEST_BYTES] }.part(at, part);
-        (end(Timestamp::MIN, 0, 0), end(Timestamp::MAX, u8::MAX, u16::MAX))
+    /// The first and the last one that a name may have.
+    pub(crate) fn ends(name: &str) -> (Self, Self) {
+        let end = |byte| Self { name: half_digest(name), id: [byte; HALF_DIGEST_BYTES] };
+        (end(0), end(u8::MAX))
+    }
+
+    pub(crate) fn has_name_of(&self, other: Self) -> bool {
+        self.name == other.name
     }
 
     pub(crate) fn key(&self) -> [u8; 33] {
@@ -108,11 +116,30 @@ impl EventId {
         key.done()
     }
 
-    pub(crate) fn read_part(key: &[u8]) -> Option<(Self, Timestamp)> {
+    pub(crate) fn read_part(key: &[u8]) -> Option<(Timestamp, Self)> {
         let (name, rest) = key.strip_prefix(&[EVENT])?.split_first_chunk()?;
         let (at, rest) = rest.split_first_chunk::<16>()?;
         let (id, _) = rest.split_first_chunk()?;
-        Some((Self { name: *name, id: *id }, read_instant(at)?))
+        Some((read_instant(at)?, Self { name: *name, id: *id }))
+    }
+
+    /// That those may have it who began after it was sent; `None` where it is everybody's, and so none of theirs.
+    pub(crate) fn free(&self, taken: Taken, at: Timestamp) -> Option<[u8; 66]> {
+        let (kind, run) = match taken {
+            Taken::Nobody => (NOBODYS, [0; RUN_BYTES]),
+            Taken::Run(run) => (OF_RUN, *run.as_bytes()),
+            Taken::All => return None,
+        };
+        let mut key = Key::new(EVENT_FREE);
+        key.put(&self.name).put(&[kind]).put(&run).put(&due_bytes(at)).put(&self.id);
+        Some(key.done())
+    }
+
+    pub(crate) fn read_free(key: &[u8]) -> Option<(Timestamp, Self)> {
+        let (name, rest) = key.strip_prefix(&[EVENT_FREE])?.split_first_chunk()?;
+        let (_, rest) = rest.split_first_chunk::<{ 1 + RUN_BYTES }>()?;
+        let (at, id) = rest.split_first_chunk::<16>()?;
+        Some((read_instant(at)?, Self { name: *name, id: id.try_into().ok()? }))
     }
 
     pub(crate) fn by_until(&self, until: Timestamp) -> [u8; 49] {

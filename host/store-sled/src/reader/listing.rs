@@ -4,7 +4,7 @@
 //! brought is taken out, what it has taken away is put back. A page that is short thereafter is followed by
 //! another one.
 
-use std::{cmp::Reverse, collections::BTreeMap, ops::Bound};
+use std::{cmp::Reverse, collections::BTreeMap, convert::identity, ops::Bound};
 
 use jiff::Timestamp;
 use serde::{
@@ -25,19 +25,9 @@ const UNFINISHED: [RunStatus; 2] = [RunStatus::Queued, RunStatus::Running];
 impl Reader {
     pub(crate) fn list(&self, query: &Query) -> Result<Vec<(RunId, RunSummary)>, Error> {
         let prefix = keys::listing(query);
-        paged(query.limit, query.before.map(Reverse), |from: Option<Reverse<RunId>>, limit| {
+        self.listed(query, Reverse, query.before, query.limit, |from, limit| {
             let before = from.map_or(Bound::Unbounded, |Reverse(id)| Bound::Excluded(id));
-            let ids = runs(self.index(&prefix, Bound::Unbounded, before).keys().rev().take(limit))?;
-            let mut page = Page::new(from, ids.last().copied().map(Reverse).filter(|_| ids.len() == limit));
-            for id in ids {
-                let summary = summary_in(&self.tree, id)?.filter(|summary| query.admits(id, summary));
-                page.rows.extend(summary.map(|summary| (Reverse(id), (id, summary))));
-            }
-            for (id, before) in &self.view.overlay().runs {
-                let before = before.as_ref().filter(|before| query.admits(*id, before));
-                page.correct(Reverse(*id), before.map(|before| (*id, before.clone())));
-            }
-            Ok(page)
+            runs(self.index(&prefix, Bound::Unbounded, before).keys().rev().take(limit))
         })
     }
 
@@ -48,14 +38,8 @@ impl Reader {
                 let prefix = keys::listing(&Query { status: Some(status), ..Query::default() });
                 let after = from.map_or(Bound::Unbounded, Bound::Excluded);
                 let ids = runs(self.index(&prefix, after, Bound::Unbounded).keys().take(limit))?;
-                if let Some(last) = ids.last().filter(|_| ids.len() == limit) {
-                    page.until = Some(page.until.map_or(*last, |until| until.min(*last)));
-                }
-                page.rows.extend(ids.into_iter().map(|id| (id, id)));
+                page.join(ids.into_iter().map(|id| (id, id)).collect(), limit);
             }
-            // Of what is past the end of the shorter of the two, only half is known.
-            let until = page.until;
-            page.rows.retain(|id, _| until.is_none_or(|until| *id <= until));
             for (id, before) in &self.view.overlay().runs {
                 let before = before.as_ref().filter(|before| UNFINISHED.contains(&before.status));
                 page.correct(*id, before.map(|_| *id));
@@ -71,19 +55,9 @@ impl Reader {
     ) -> Result<Vec<(RunId, RunSummary)>, Error> {
         let query = Query { status: Some(RunStatus::Queued), ..Query::default() };
         let prefix = keys::listing(&query);
-        paged(limit, after, |from: Option<RunId>, limit| {
+        self.listed(&query, identity, after, limit, |from, limit| {
             let after = from.map_or(Bound::Unbounded, Bound::Excluded);
-            let ids = runs(self.index(&prefix, after, Bound::Unbounded).keys().take(limit))?;
-            let mut page = Page::new(from, ids.last().copied().filter(|_| ids.len() == limit));
-            for id in ids {
-                let summary = summary_in(&self.tree, id)?.filter(|summary| query.admits(id, summary));
-                page.rows.extend(summary.map(|summary| (id, (id, summary))));
-            }
-            for (id, before) in &self.view.overlay().runs {
-                let before = before.as_ref().filter(|before| query.admits(*id, before));
-                page.correct(*id, before.map(|before| (*id, before.clone())));
-            }
-            Ok(page)
+            runs(self.index(&prefix, after, Bound::Unbounded).keys().take(limit))
         })
     }
 
@@ -161,6 +135,30 @@ impl Reader {
         Ok(orphans)
     }
 
+    /// Runs of a query with their summaries, in the order of `K`. `ids` gives those of the index past one of them.
+    fn listed<K: Ord + Copy>(
+        &self,
+        query: &Query,
+        order: fn(RunId) -> K,
+        after: Option<RunId>,
+        limit: usize,
+        ids: impl Fn(Option<K>, usize) -> Result<Vec<RunId>, Error>,
+    ) -> Result<Vec<(RunId, RunSummary)>, Error> {
+        paged(limit, after.map(order), |from, limit| {
+            let ids = ids(from, limit)?;
+            let mut page = Page::new(from, ids.last().map(|id| order(*id)).filter(|_| ids.len() == limit));
+            for id in ids {
+                let summary = summary_in(&self.tree, id)?.filter(|summary| query.admits(id, summary));
+                page.rows.extend(summary.map(|summary| (order(id), (id, summary))));
+            }
+            for (id, before) in &self.view.overlay().runs {
+                let before = before.as_ref().filter(|before| query.admits(*id, before));
+                page.correct(order(*id), before.map(|before| (*id, before.clone())));
+            }
+            Ok(page)
+        })
+    }
+
     /// The part of an index that lies between two runs.
     fn index(&self, prefix: &[u8], after: Bound<RunId>, before: Bound<RunId>) -> Iter {
         let key = |run: &RunId| [prefix, run.as_bytes()].concat();
@@ -186,6 +184,35 @@ pub(super) struct Page<K, T> {
 impl<K: Ord, T> Page<K, T> {
     pub(super) fn new(from: Option<K>, until: Option<K>) -> Self {
         Self { rows: BTreeMap::new(), from, until }
+    }
+
+    /// Adds the rows of one more part of the tree, which was asked for `limit` of them. Of what is past the end of the
+    /// shortest part not all is known, so that the page ends there.
+    pub(super) fn join(&mut self, rows: Vec<(K, T)>, limit: usize)
+    where
+        K: Copy,
+    {
+        if let Some((last, _)) = rows.last().filter(|_| rows.len() == limit) {
+            self.until = Some(self.until.map_or(*last, |until| until.min(*last)));
+        }
+        self.rows.extend(rows);
+        let until = self.until;
+        self.rows.retain(|key, _| until.is_none_or(|until| *key <= until));
+    }
+
+    /// Makes other rows of these, or none.
+    pub(super) fn try_map<U, E>(
+        self,
+        mut row: impl FnMut(K, T) -> Result<Option<U>, E>,
+    ) -> Result<Page<K, U>, E>
+    where
+        K: Copy,
+    {
+        let mut rows = BTreeMap::new();
+        for (key, value) in self.rows {
+            rows.extend(row(key, value)?.map(|value| (key, value)));
+        }
+        Ok(Page { rows, from: self.from, until: self.until })
     }
 
     /// Puts what was at `key` before the batch that is not yet synced, if that is within this page.

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use jiff::Timestamp;
 use sled::{IVec, Tree};
 use stepcell_core::{Digest, RunId, StepId};
-use stepcell_store::{Error, KeptEvent, Waiter};
+use stepcell_store::{Error, KeptEvent, Looker, Taken, Waiter};
 
 use super::{
     Reader,
@@ -14,9 +14,11 @@ use super::{
 use crate::{
     error,
     keys::{self, EventId, WaitId},
-    parts::{self, Head},
     signals::{self, Kept},
 };
+
+/// Where an event stands among those of its name.
+type Place = (Timestamp, EventId);
 
 impl Reader {
     pub(crate) fn claimed(&self, key: Digest) -> Result<Option<(RunId, Digest)>, Error> {
@@ -52,27 +54,70 @@ impl Reader {
         })
     }
 
+    pub(crate) fn kept_event(&self, id: EventId) -> Result<Option<KeptEvent>, Error> {
+        let found = self.kept(id)?;
+        found.map_or(Ok(None), |kept| self.event_at((kept.at, id), |_| true))
+    }
+
+    /// Those that are still to be had of what came before the run, and then all that came since.
     pub(crate) fn kept_events(
         &self,
         name: &str,
+        looker: Looker,
         after: Option<(Timestamp, String)>,
         limit: usize,
     ) -> Result<Vec<KeptEvent>, Error> {
+        let after = after.map(|(at, id)| (at, EventId::new(name, &id)));
+        let is_before = after.is_none_or(|(at, _)| at < looker.since);
+        let mut events = if is_before { self.free_events(name, looker, after, limit)? } else { Vec::new() };
         let (first, last) = EventId::ends(name);
-        let past = |id: EventId, at| Bound::Excluded(id.part(at, u16::MAX));
-        let mut from = after.map_or(Bound::Included(first), |(at, id)| past(EventId::new(name, &id), at));
-        let mut events = Vec::new();
+        let past = |(at, id): Place| Bound::Excluded(id.part(at, u16::MAX));
+        let start = || Bound::Included(first.part(looker.since, 0));
+        let mut from = after.filter(|_| !is_before).map_or_else(start, past);
+        let last = Bound::Included(last.part(Timestamp::MAX, u16::MAX));
         while events.len() < limit {
-            let next = self.tree.range((from, Bound::Included(last))).next();
-            let Some((key, first)) = next.transpose().map_err(|e| error::sled("read kept events", e))? else {
-                break;
-            };
-            let (id, at) = EventId::read_part(&key)
-                .ok_or_else(|| error::damaged("a kept event", &"its key can not be read"))?;
-            events.extend(self.kept_event(id, at, &first)?);
-            from = past(id, at);
+            let next = self.tree.range((from, last)).keys().next();
+            let Some(key) = next.transpose().map_err(|e| error::sled("read kept events", e))? else { break };
+            let place = EventId::read_part(&key).ok_or_else(bad_key)?;
+            events.extend(self.event_at(place, |kept| looker.may_have(kept.at, kept.taken))?);
+            from = past(place);
         }
         Ok(events)
+    }
+
+    /// Events of before the run that it may have all the same.
+    fn free_events(
+        &self,
+        name: &str,
+        looker: Looker,
+        after: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<KeptEvent>, Error> {
+        let (first, _) = EventId::ends(name);
+        let is_free = |kept: &Kept| kept.at < looker.since && looker.may_have(kept.at, kept.taken);
+        paged(limit, after, |from: Option<Place>, limit| {
+            let mut page = Page::new(from, None);
+            // In the order in which an event has them, so that one which is taken while this reads is found under at
+            // least one.
+            for taken in [Taken::Nobody, Taken::Run(looker.run)] {
+                let (at, id) = from.unwrap_or((Timestamp::MIN, first));
+                let (Some(start), Some(end)) = (id.free(taken, at), first.free(taken, looker.since)) else {
+                    continue;
+                };
+                let start = if from.is_some() { Bound::Excluded(start) } else { Bound::Included(start) };
+                let keys = self.tree.range((start, Bound::Excluded(end))).keys().take(limit);
+                let keys: sled::Result<Vec<IVec>> = keys.collect();
+                let keys = keys.map_err(|e| error::sled("look for free events", e))?;
+                let places = keys.iter().map(|key| EventId::read_free(key).ok_or_else(bad_key));
+                page.join(places.map(|place| Ok((place?, ()))).collect::<Result<_, Error>>()?, limit);
+            }
+            for (id, before) in self.view.overlay().events.iter().filter(|(id, _)| id.has_name_of(first)) {
+                if let Some(before) = before.filter(is_free) {
+                    page.correct((before.at, *id), Some(()));
+                }
+            }
+            page.try_map(|place, ()| self.event_at(place, is_free))
+        })
     }
 
     /// Whether the time of a kept event is over, so that a sweep need not bother the committer for nothing.
@@ -82,30 +127,31 @@ impl Reader {
         Ok(first.transpose().map_err(|e| error::sled("look for events whose time is over", e))?.is_some())
     }
 
-    /// The event that begins with this part; `None` for one that is not synced, or forgotten meanwhile.
-    fn kept_event(&self, id: EventId, at: Timestamp, first: &[u8]) -> Result<Option<KeptEvent>, Error> {
-        let bytes = self.parts_of(id, at, first)?;
-        let found = kept_in(&self.tree, id)?;
-        let kept = self.view.overlay().events.get(&id).copied().unwrap_or(found);
-        match (kept.filter(|kept| kept.at == at), bytes) {
-            (None, _) => Ok(None),
-            (Some(kept), Some(bytes)) => signals::kept_event(&bytes, kept.taken).map(Some),
-            // What is forgotten goes whole, so that the row was read before that or it would be gone as well.
-            (Some(_), None) if kept_in(&self.tree, id)?.is_none() => Ok(None),
-            (Some(_), None) => Err(error::damaged("a kept event", &"a part of it is missing")),
+    /// The event of this time, if `admits` does; `None` as well for one that is not synced, or forgotten meanwhile.
+    fn event_at(&self, (at, id): Place, admits: impl Fn(&Kept) -> bool) -> Result<Option<KeptEvent>, Error> {
+        let of_then = |kept: &Kept| kept.at == at;
+        let Some(kept) = self.kept(id)?.filter(of_then).filter(admits) else { return Ok(None) };
+        let mut rows = self.tree.range(id.part(at, 0)..=id.part(at, u16::MAX));
+        match self.whole(&mut rows, || "a kept event".to_owned()) {
+            Ok(Some(bytes)) => signals::kept_event(&bytes, kept.taken).map(Some),
+            Err(Error::Damaged { .. }) | Ok(None)
+                if !kept_in(&self.tree, id)?.is_some_and(|now| of_then(&now)) =>
+            {
+                Ok(None)
+            }
+            Ok(None) => Err(error::damaged("a kept event", &"its parts are missing")),
+            Err(error) => Err(error),
         }
     }
 
-    fn parts_of(&self, id: EventId, at: Timestamp, first: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let Some(Head::Inline { here, more, .. }) = parts::head(first) else { return Ok(None) };
-        let mut whole = here.to_vec();
-        for part in 1..=more {
-            let found = self.tree.get(id.part(at, part)).map_err(|e| error::sled("read a kept event", e))?;
-            let Some(found) = found else { return Ok(None) };
-            whole.extend_from_slice(&found);
-        }
-        Ok(Some(whole))
+    fn kept(&self, id: EventId) -> Result<Option<Kept>, Error> {
+        let found = kept_in(&self.tree, id)?;
+        Ok(self.view.overlay().events.get(&id).copied().unwrap_or(found))
     }
+}
+
+fn bad_key() -> Error {
+    error::damaged("a kept event", &"its key can not be read")
 }
 
 /// The run that has a key, as it is in the tree, synced or not.

@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 use jiff::Timestamp;
 use stepcell_store::{
     Hold, Query, RunStatus, TimerChange,
-    suite::{self, Fixture, append, at, first, first_as, run, step, with_timers},
+    suite::{self, Fixture, append, at, first, first_as, noise, run, step, with_timers},
 };
 use tempfile::TempDir;
 
@@ -18,6 +18,7 @@ mod flips;
 mod gate;
 mod holds;
 mod kill;
+mod large;
 mod power_cut;
 mod signals;
 mod whole;
@@ -156,14 +157,6 @@ fn a_data_folder_has_one_store() {
     assert!(matches!(DataDir::open(folder.path()), Err(Error::InUse)));
     drop(store);
     drop(open(&folder));
-}
-
-/// A text that packing makes no shorter, another one for each seed.
-fn noise(bytes: usize, seed: u64) -> String {
-    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let blocks = (0_u64..).map(|n| Digest::of(&[seed, n].map(u64::to_be_bytes).concat()));
-    let letters = blocks.flat_map(|block| *block.as_bytes()).map(|byte| LETTERS[usize::from(byte % 64)]);
-    letters.take(bytes).map(char::from).collect()
 }
 
 /// The earliest timer, of which there is one.

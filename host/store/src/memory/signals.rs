@@ -1,7 +1,7 @@
 //! Waits and kept events in memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     ops::Bound,
 };
 
@@ -9,11 +9,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 use stepcell_core::{RunId, StepId};
 
-use crate::{KeptEvent, Taken, WaitChange, Waiter};
+use crate::{KeptEvent, Looker, Taken, WaitChange, Waiter};
 
 #[derive(Default)]
 pub(super) struct Signals {
     waits: HashMap<String, BTreeMap<(RunId, StepId), Option<Value>>>,
+    /// The same, by run.
+    of_runs: HashMap<RunId, BTreeSet<(String, StepId)>>,
     events: HashMap<String, Events>,
 }
 
@@ -29,15 +31,18 @@ impl Signals {
         for change in changes {
             match change {
                 WaitChange::Set { name, step, matching } => {
+                    self.of_runs.entry(run).or_default().insert((name.clone(), step.clone()));
                     self.waits.entry(name).or_default().insert((run, step), matching);
                 }
                 WaitChange::Clear { name, step } => {
-                    if let Some(waits) = self.waits.get_mut(&name) {
-                        waits.remove(&(run, step));
-                        if waits.is_empty() {
-                            self.waits.remove(&name);
+                    let wait = (name, step);
+                    if let Entry::Occupied(mut waits) = self.of_runs.entry(run) {
+                        waits.get_mut().remove(&wait);
+                        if waits.get().is_empty() {
+                            waits.remove();
                         }
                     }
+                    self.end(run, wait);
                 }
             }
         }
@@ -45,10 +50,9 @@ impl Signals {
 
     /// The run is gone.
     pub(super) fn release(&mut self, run: RunId) {
-        self.waits.retain(|_, waits| {
-            waits.retain(|(id, _), _| *id != run);
-            !waits.is_empty()
-        });
+        for wait in self.of_runs.remove(&run).unwrap_or_default() {
+            self.end(run, wait);
+        }
     }
 
     pub(super) fn waits(&self, name: &str, after: Option<(RunId, StepId)>, limit: usize) -> Vec<Waiter> {
@@ -76,16 +80,21 @@ impl Signals {
         true
     }
 
+    pub(super) fn event(&self, name: &str, id: &str) -> Option<KeptEvent> {
+        self.events.get(name)?.by_id.get(id).cloned()
+    }
+
     pub(super) fn kept(
         &self,
         name: &str,
+        looker: Looker,
         after: Option<(Timestamp, String)>,
         limit: usize,
     ) -> Vec<KeptEvent> {
-        let Some(events) = self.events.get(name) else { return Vec::new() };
+        let Some(Events { by_id, by_age }) = self.events.get(name) else { return Vec::new() };
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let ids = events.by_age.range((after, Bound::Unbounded)).take(limit);
-        ids.filter_map(|(_, id)| events.by_id.get(id).cloned()).collect()
+        let events = by_age.range((after, Bound::Unbounded)).filter_map(|(_, id)| by_id.get(id));
+        events.filter(|event| looker.may_have(event.at, event.taken)).take(limit).cloned().collect()
     }
 
     pub(super) fn take(&mut self, name: &str, id: &str, by: Taken) -> bool {
@@ -105,5 +114,14 @@ impl Signals {
             by_age.retain(|(_, id)| by_id.contains_key(id));
             !by_age.is_empty()
         });
+    }
+
+    fn end(&mut self, run: RunId, (name, step): (String, StepId)) {
+        if let Entry::Occupied(mut waits) = self.waits.entry(name) {
+            waits.get_mut().remove(&(run, step));
+            if waits.get().is_empty() {
+                waits.remove();
+            }
+        }
     }
 }

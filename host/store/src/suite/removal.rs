@@ -9,7 +9,7 @@ use crate::{
     suite::{
         append, at,
         blobs::{SIZES, bytes, check_there, put},
-        bringing, ended, event, first, first_as, naming, run, step, summary, with_timers,
+        bringing, ended, event, first, first_as, naming, noise, run, step, summary, with_timers,
     },
 };
 
@@ -70,7 +70,7 @@ pub async fn a_removed_run_is_in_no_listing(store: &SharedStore) {
 pub async fn large_events_go_with_their_run(store: &SharedStore) {
     for n in [1, 2] {
         let mut large = ended(run(n), vec![]);
-        large.events[0] = event(1, &"x".repeat(300_000 + n as usize));
+        large.events[0] = event(1, &noise(300_000, n));
         store.append(large.clone()).await.unwrap();
         assert!(store.events(run(n), 0, 1).await.unwrap() == large.events);
     }

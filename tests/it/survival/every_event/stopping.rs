@@ -12,7 +12,9 @@ use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use stepcell_core::{Digest, Event, RunId, StepId};
-use stepcell_store::{Append, Error, Hold, KeptEvent, Put, Query, RunSummary, Store, Taken, Timer, Waiter};
+use stepcell_store::{
+    Append, Error, Hold, KeptEvent, Looker, Put, Query, RunSummary, Store, Taken, Timer, Waiter,
+};
 use stepcell_store_sled::SledStore;
 use tokio::sync::{Notify, broadcast};
 
@@ -129,13 +131,18 @@ impl Store for StoppingStore {
         self.alive(|| self.store.put_event(event))
     }
 
+    fn kept_event(&self, name: &str, id: &str) -> BoxFuture<'_, Result<Option<KeptEvent>, Error>> {
+        self.alive(|| self.store.kept_event(name, id))
+    }
+
     fn kept_events(
         &self,
         name: &str,
+        looker: Looker,
         after: Option<(Timestamp, String)>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<KeptEvent>, Error>> {
-        self.alive(|| self.store.kept_events(name, after, limit))
+        self.alive(|| self.store.kept_events(name, looker, after, limit))
     }
 
     fn take_event(&self, name: &str, id: &str, by: Taken) -> BoxFuture<'_, Result<bool, Error>> {

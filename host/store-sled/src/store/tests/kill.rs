@@ -182,7 +182,7 @@ async fn acknowledged_claims_and_events_outlive_a_kill() {
             );
         }
         for (name, n) in &taken {
-            let events = store.kept_events(name, None, 10).await.unwrap();
+            let events = store.kept_events(name, suite::events::anybody(), None, 10).await.unwrap();
             assert_eq!(events.iter().map(|event| event.taken).collect::<Vec<_>>(), [Taken::Run(run(*n))]);
         }
         whole::check(&store);

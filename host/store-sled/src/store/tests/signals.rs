@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use stepcell_store::{
-    MemoryStore, RunSummary, SharedStore, Taken, WaitChange,
+    Looker, MemoryStore, RunSummary, SharedStore, Taken, WaitChange,
     suite::{
         claims::claiming,
-        events::kept,
+        events::{anybody, kept},
         retention::ended_at,
         waits::{changing, clear, set, waiting},
     },
@@ -45,13 +45,18 @@ async fn fill(store: &SledStore) {
 async fn check_filled(store: &SledStore) {
     assert_eq!(store.claimed("k").await.unwrap(), Some((run(1), Digest::of(b"one"))));
     assert_eq!(store.claimed("l").await.unwrap(), None);
+    let kept_e = kept("n", "e", 0, 10);
     for limit in 1..4 {
         let waits = store.waits("n", None, limit).await.unwrap();
         assert_eq!(waits.iter().map(|waiter| waiter.run).collect::<Vec<_>>(), [run(2)], "{limit}");
         assert!(store.waits("m", None, limit).await.unwrap().is_empty());
-        let kept = store.kept_events("n", None, limit).await.unwrap();
+        let kept = store.kept_events("n", anybody(), None, limit).await.unwrap();
         let kept: Vec<_> = kept.iter().map(|event| (event.id.as_str(), event.taken)).collect();
         assert_eq!(kept, [("e", Taken::Nobody), ("f", Taken::Run(run(2)))][..limit.min(2)]);
+        let late = |n| store.kept_events("n", Looker { run: run(n), since: at(50) }, None, limit);
+        assert_eq!(late(2).await.unwrap().len(), limit.min(2));
+        assert_eq!(late(7).await.unwrap(), [kept_e.clone()]);
+        assert_eq!(store.kept_event("n", "e").await.unwrap(), Some(kept_e.clone()));
         let finished = store.oldest_finished(Timestamp::MAX, limit).await.unwrap();
         assert_eq!(finished, [(at(10), run(3)), (at(20), run(4))][..limit.min(2)]);
         let queued = store.queued(None, limit).await.unwrap();
@@ -99,9 +104,11 @@ async fn nobody_reads_signals_that_are_not_synced() {
     assert_eq!(store.claimed("l").await.unwrap(), Some((run(6), Digest::of(b"two"))));
     assert_eq!(store.waits("n", None, 10).await.unwrap()[0].run, run(7));
     assert_eq!(store.waits("m", None, 10).await.unwrap()[0].run, run(2));
-    let events = store.kept_events("n", None, 10).await.unwrap();
+    let events = store.kept_events("n", anybody(), None, 10).await.unwrap();
     let events: Vec<_> = events.iter().map(|event| (event.id.as_str(), event.taken)).collect();
     assert_eq!(events, [("g", Taken::All), ("e", Taken::Run(run(7))), ("f", Taken::Run(run(2)))]);
+    let late = store.kept_events("n", Looker { run: run(7), since: at(50) }, None, 10).await.unwrap();
+    assert_eq!(late.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["e"]);
     let finished = store.oldest_finished(Timestamp::MAX, 10).await.unwrap();
     assert_eq!(finished, [(at(5), run(8)), (at(20), run(4))]);
     assert_eq!(store.finished_count().await.unwrap(), 2);
@@ -141,17 +148,20 @@ async fn what_goes_may_come_back_in_the_same_batch() {
     let claimed = store.append(claiming(run(2), "k", "two"));
     let forgotten = store.write(Body::Forget(at(10)));
     let put = store.put_event(kept("n", "e", 5, 20));
+    // What it is told to forget now is another one.
+    let again = store.write(Body::Forget(at(10)));
     device.until_sync(|| device.let_one_through());
     before.await.unwrap();
     assert_eq!(store.claimed("k").await.unwrap(), Some((run(1), Digest::of(b"one"))));
-    assert!(store.kept_events("n", None, 10).await.unwrap().is_empty());
+    assert!(store.kept_events("n", anybody(), None, 10).await.unwrap().is_empty());
     device.open_gate();
     assert!(removed.await.unwrap());
     claimed.await.unwrap();
     assert!(!forgotten.await.unwrap(), "there is no more");
     assert!(put.await.unwrap());
+    assert!(!again.await.unwrap(), "there is no more");
     assert_eq!(store.claimed("k").await.unwrap(), Some((run(2), Digest::of(b"two"))));
-    assert_eq!(store.kept_events("n", None, 10).await.unwrap(), [kept("n", "e", 5, 20)]);
+    assert_eq!(store.kept_events("n", anybody(), None, 10).await.unwrap(), [kept("n", "e", 5, 20)]);
     store.sweep(at(0)).await.unwrap();
     whole::check(&store);
 }
@@ -248,10 +258,16 @@ async fn seen(store: &SharedStore) -> String {
     for name in NAMES {
         let mut waits = store.waits(name, None, 100).await.unwrap();
         waits.sort_by_key(|waiter| (waiter.run, waiter.step.clone()));
-        let mut events = store.kept_events(name, None, 100).await.unwrap();
+        let mut events = store.kept_events(name, anybody(), None, 100).await.unwrap();
         assert!(events.is_sorted_by_key(|event| event.at));
         events.sort_by_key(|event| (event.at, event.id.clone()));
         seen.push(format!("{:?} {waits:?} {events:?}", store.claimed(name).await.unwrap()));
+        for (n, since) in [(1, 3), (2, 100)] {
+            let looker = Looker { run: run(n), since: at(since) };
+            let mut events = store.kept_events(name, looker, None, 100).await.unwrap();
+            events.sort_by_key(|event| (event.at, event.id.clone()));
+            seen.push(format!("{events:?}"));
+        }
     }
     let finished = store.oldest_finished(at(5), 100).await.unwrap();
     seen.push(format!("{finished:?} {}", store.finished_count().await.unwrap()));

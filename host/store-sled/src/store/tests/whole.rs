@@ -54,6 +54,7 @@ pub(super) fn check(store: &SledStore) {
         let run = keys::indexed_run(&key).unwrap();
         assert!(!runs.contains(&run), "{run} is there, and is marked as one that may not be");
     }
+    assert!(tree.get(keys::UNDER_WAY).unwrap().is_none(), "a large batch is not done");
     check_finished(store, &runs);
     check_signals(store, &runs);
 }
@@ -99,7 +100,13 @@ fn check_signals(store: &SledStore, runs: &BTreeSet<RunId>) {
         let id = EventId::read_by_until(&key).unwrap();
         assert_eq!(id.by_until(events[&id.key()[..]].until)[..], key);
     }
+    let free = events.iter().filter_map(|(key, kept)| {
+        let id = EventId::read_by_until(&[&b"l"[..], &[0; 16], &key[1..]].concat()).unwrap();
+        id.free(kept.taken, kept.at).map(|key| key.to_vec())
+    });
+    let found = rows(b'j').into_iter().map(|(key, _)| key.to_vec());
+    assert_eq!(found.collect::<BTreeSet<_>>(), free.collect());
     let parts = rows(b'k').into_iter().map(|(key, _)| EventId::read_part(&key).unwrap());
-    let parts: BTreeSet<_> = parts.map(|(id, at)| (id.key().to_vec(), at)).collect();
+    let parts: BTreeSet<_> = parts.map(|(at, id)| (id.key().to_vec(), at)).collect();
     assert_eq!(parts, events.into_iter().map(|(key, kept)| (key, kept.at)).collect());
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use bytes::Bytes;
@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use stepcell_core::{Digest, RunId};
 use stepcell_store::{
-    Append, Claim, Hold, KeptEvent, Query, RunStatus, RunSummary, Store, Taken, TimerChange,
-    suite::{self, append, at, event, run, step},
+    Append, Claim, Hold, KeptEvent, Query, RunStatus, RunSummary, Store, Taken, TimerChange, WaitChange,
+    suite::{self, append, at, event, noise, run, step},
 };
 
 use super::super::whole;
@@ -40,10 +40,14 @@ pub(super) struct Ledger {
 
 /// What runs wait for, and what they are sent.
 pub(super) const SIGNAL: &str = "signal";
+/// What many steps of a run wait for, and how many.
+const CROWDED: &str = "crowded";
+const CROWD: usize = 3_000;
 
 /// Event `seq` of run `n`, with all that may come with it. The last one ends the run.
 pub(super) fn nth(n: u64, seq: u64, is_last: bool) -> Append {
     let waits = !is_last && waits_at(seq);
+    let crowd = || (0..CROWD).map(|item| step("c").item(item, None));
     let mut append = append(run(n), seq - 1, 1);
     append.events = vec![event(seq, &text(n, seq))];
     append.blobs = blobs(n, seq).iter().map(suite::bringing).collect();
@@ -52,9 +56,16 @@ pub(super) fn nth(n: u64, seq: u64, is_last: bool) -> Append {
         append.timers.push(TimerChange::Clear { step: Some(step("a")), due: due(n, seq - 1) });
         append.waits.push(suite::waits::clear(SIGNAL, "a"));
     }
+    if is_crowded(n, seq - 1) {
+        append.waits.extend(crowd().map(|step| WaitChange::Clear { name: CROWDED.to_owned(), step }));
+    }
     if waits {
         append.timers.push(TimerChange::Set { step: Some(step("a")), due: due(n, seq) });
         append.waits.push(suite::waits::set(SIGNAL, "a", None));
+    }
+    if !is_last && is_crowded(n, seq) {
+        let set = |step| WaitChange::Set { name: CROWDED.to_owned(), step, matching: None };
+        append.waits.extend(crowd().map(set));
     }
     if is_last {
         append.summary.status = RunStatus::Succeeded;
@@ -66,6 +77,11 @@ pub(super) fn nth(n: u64, seq: u64, is_last: bool) -> Append {
 /// Whether a run that has come so far and no further waits.
 fn waits_at(seq: u64) -> bool {
     seq % 4 == 1
+}
+
+/// Whether many steps of the run wait then, and are done with it together: more than a batch takes.
+fn is_crowded(n: u64, seq: u64) -> bool {
+    n.is_multiple_of(10) && seq == 1
 }
 
 fn due(n: u64, seq: u64) -> Timestamp {
@@ -89,12 +105,17 @@ pub(super) fn kept(n: u64) -> KeptEvent {
     KeptEvent { until: Timestamp::MAX, ..suite::events::kept(SIGNAL, &n.to_string(), 0, 0) }
 }
 
+/// What packing makes no shorter.
+static NOISE: LazyLock<String> = LazyLock::new(|| noise(80_000, 1));
+
 /// Every size that the store treats in its own way: one row, some, many, a file. Of some runs all events are large.
 fn text(n: u64, seq: u64) -> String {
+    let noise = |size: usize| NOISE.get(n as usize % 1_000 + seq as usize..).unwrap().get(..size).unwrap();
     let size = match (n * 31 + seq * 17) % 40 {
-        _ if n.is_multiple_of(11) && seq < 12 => 20_000,
-        0 => 70_000,
-        1..3 => 30_000,
+        _ if n.is_multiple_of(11) && seq < 12 => return format!("{n} {seq} {}", noise(20_000)),
+        0 => return format!("{n} {seq} {}", noise(70_000)),
+        1 => return format!("{n} {seq} {}", noise(30_000)),
+        2 => 100_000,
         3..10 => 6_000,
         10..20 => 1_500,
         _ => 100,
@@ -160,11 +181,17 @@ impl Ledger {
             runs.iter().filter(waits).map(|(n, summary)| (*n, due(*n, summary.seq))).collect();
         let waiting = store.waits(SIGNAL, None, ALL).await.unwrap();
         assert!(waiting.iter().map(|waiter| number(waiter.run)).eq(expected.keys().copied()), "{waiting:?}");
+        let mut crowds = BTreeMap::new();
+        for waiter in store.waits(CROWDED, None, ALL).await.unwrap() {
+            *crowds.entry(number(waiter.run)).or_insert(0) += 1;
+        }
+        let crowded = expected.keys().filter(|n| is_crowded(**n, runs[*n].seq));
+        assert_eq!(crowds, crowded.map(|n| (*n, CROWD)).collect());
         let timers = store.due_timers(Timestamp::MAX, ALL).await.unwrap();
         let timers: BTreeMap<u64, Timestamp> =
             timers.into_iter().map(|timer| (number(timer.run), timer.due)).collect();
         assert_eq!(timers, expected);
-        let events = store.kept_events(SIGNAL, None, ALL).await.unwrap();
+        let events = store.kept_events(SIGNAL, suite::events::anybody(), None, ALL).await.unwrap();
         let taken: BTreeMap<u64, Taken> =
             events.into_iter().map(|event| (event.id.parse().unwrap(), event.taken)).collect();
         for (n, was_taken) in &self.kept {
