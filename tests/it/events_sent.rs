@@ -25,6 +25,18 @@ fn paid(id: &str, amount: u32) -> Value {
     json!({"order": {"id": id, "lines": 3}, "amount": amount})
 }
 
+/// Waits for a number that came through other steps.
+const EXACT: &str = r#"
+name: exact
+steps:
+  - { id: amount, type: transform, config: { output: "{{ input.amount }}" } }
+  - id: each
+    type: for_each
+    config:
+      items: ["{{ steps.amount }}"]
+      step_config: { type: wait_for_event, config: { event_name: paid, match: { amount: "{{ item }}" } } }
+"#;
+
 /// A run that is to wait with a tiny time-out, ended.
 async fn timed_out(host: &Host, after: &str) -> Value {
     let flow = format!(
@@ -64,6 +76,19 @@ async fn an_event_wakes_every_run_that_waits_for_it_and_matches() {
     assert_eq!(host.show(&eight).await["status"], "waiting");
     assert_eq!(host.send("paid", &paid("8", 4)).await, 1);
     host.until(&eight, "succeeded").await;
+}
+
+#[tokio::test]
+async fn a_number_matches_with_all_its_digits() {
+    let host = Host::start().await;
+    // A reader that is only nearly exact makes the neighbour of it.
+    let payload = json!({"amount": 94.52706955539223});
+    let run = host.submit_with(EXACT, payload.clone()).await;
+    host.until(&run, "waiting").await;
+    assert_eq!(host.send("paid", &json!({"amount": 94.52706955539225})).await, 0);
+    assert_eq!(host.send("paid", &payload).await, 1);
+    let done = host.until(&run, "succeeded").await;
+    assert_eq!(done["output"]["each"]["results"], json!([payload]), "{done:#}");
 }
 
 #[tokio::test]

@@ -193,11 +193,14 @@ async fn a_secret_in_it_is_a_secret_of_the_flow() {
          grants: {{ http_request: {{ http: [\"{url}\"], secrets: [key] }} }}"
     );
     let host = Host::builder().config(&config).start().await;
+    // A number of many digits: what comes back from the plugin has to be known as the flow's own text.
     let step = json!({"id": "a", "type": "http_request", "config": {
-        "url": format!("{url}/echo"), "headers": {"x-key": "{{ secret.key }}"}}});
+        "method": "POST", "url": format!("{url}/echo"), "headers": {"x-key": "{{ secret.key }}"},
+        "body": {"share": 94.52706955539223}}});
     let done = run(&host, around(json!([step]), json!({}))).await;
     assert_eq!(done["status"], "succeeded", "{done:#}");
     assert_eq!(shop.seen()[0].header("x-key"), Some("an-inner-key-of-mine"));
+    assert_eq!(shop.seen()[0].body, r#"{"share":94.52706955539223}"#);
     assert!(host.files_with("an-inner-key-of-mine").is_empty());
     // A grant above that leaves no secret leaves none below.
     let refused = run(&host, around(json!([step]), json!({"grants": {"secrets": []}}))).await;

@@ -129,6 +129,12 @@ mod tests {
     }
 
     #[test]
+    fn what_matches_is_told_with_all_digits() {
+        let matching = json!({ "amount": 94.52706955539223 });
+        waits(json!({ "event_name": "paid", "match": matching }), Some(matching), None);
+    }
+
+    #[test]
     fn the_payload_is_the_output_with_all_its_digits() {
         let payload = RawValue::from_string("12345678901234567890.10".to_owned()).unwrap();
         let step = StepInfo::default();
