@@ -109,6 +109,19 @@ async fn an_attempt_that_takes_too_long_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_wait_that_is_over_is_not_begun_again() {
+    let host = Host::start().await;
+    let config = json!({"event_name": "never", "timeout_seconds": 0.05});
+    let retry = json!({"max_attempts": 3, "initial": "1ms"});
+    let run = run(&host, flow("wait_for_event", config, retry)).await;
+    assert_eq!(
+        (&run["error"]["code"], &run["steps"]["a"]["attempts"]),
+        (&json!("event_timed_out"), &json!(1)),
+        "{run:#}"
+    );
+}
+
+#[tokio::test]
 async fn attempts_go_on_counting_through_a_kill() {
     let (shop, mut host) = with_shop().await;
     let config = json!({"method": "POST", "url": format!("{}/broken", shop.url())});

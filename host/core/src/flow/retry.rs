@@ -44,12 +44,11 @@ pub enum Backoff {
 }
 
 impl Retry {
-    /// The rule for a failure, or `None` where such a failure is final. Without a rule of its own only what may pass
-    /// is tried again: a failure that says so, and the time-out of an attempt.
+    /// The rule for a failure, or `None` where such a failure is final. Without a rule of its own only a failure that
+    /// says that it may pass is tried again, as the host's own time-out of an attempt does.
     pub fn rule_for(&self, failure: &Failure) -> Option<&Rule> {
         let own = self.faults.get(&failure.fault);
-        let may_pass = failure.retryable || failure.fault == Fault::Timeout;
-        own.or_else(|| may_pass.then_some(&self.rule))
+        own.or_else(|| failure.retryable.then_some(&self.rule))
     }
 }
 
