@@ -110,7 +110,10 @@ impl Written {
     fn check(&self, fields: &Fields<'_, '_>, outer: &Self, problems: &mut Problems) {
         let (without_meaning, kind): (&[&'static str], _) = match self.waits.as_ref().or(outer.waits.as_ref())
         {
-            None | Some(Waits::Exponential) => (&[], ""),
+            None | Some(Waits::Exponential) => {
+                self.check_bounds(fields, outer, problems);
+                (&[], "")
+            }
             Some(Waits::Constant) => (&["factor", "max"], "`constant`: `initial` is every wait"),
             Some(Waits::Listed(waits)) => {
                 self.check_length(fields, waits.len(), problems);
@@ -125,6 +128,10 @@ impl Written {
                 problems,
             );
         }
+    }
+
+    /// Reports waits that begin above their most.
+    fn check_bounds(&self, fields: &Fields<'_, '_>, outer: &Self, problems: &mut Problems) {
         let bounds = (self.initial.or(outer.initial), self.max.or(outer.max));
         if let (Some(initial), Some(max)) = bounds
             && initial > max

@@ -57,6 +57,12 @@ fn a_rule_for_a_fault_takes_from_the_other_what_it_leaves_out() {
     waits(&faults[&Fault::Failed], &[1_000, 1_000]);
     assert_eq!(faults[&Fault::Config], rule);
     assert!(faults.values().all(|rule| !rule.jitter));
+    // Waits of one length have no most, and so take none over.
+    let faults = retry(
+        "{ max_attempts: 3, initial: 1s, max: 10s, faults: { limit: { backoff: constant, initial: 1m } } }",
+    )
+    .faults;
+    waits(&faults[&Fault::Limit], &[60_000, 60_000]);
 }
 
 #[test]
