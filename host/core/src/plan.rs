@@ -41,7 +41,7 @@ mod types;
 
 pub use crate::flow::BodyKind;
 pub use bits::Ancestors;
-pub use body::Body;
+pub use body::{Body, MAX_MADE_BYTES, MAX_MADE_NODES};
 
 use builder::{Builder, Shared};
 use secrets::Secrets;

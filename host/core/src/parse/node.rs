@@ -166,6 +166,7 @@ impl Entry {
 /// What a document may still grow by.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    most: (usize, usize),
     nodes: usize,
     bytes: usize,
     spent: bool,
@@ -173,7 +174,17 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn new() -> Self {
-        Self { nodes: MAX_NODES, bytes: MAX_TEXT_BYTES, spent: false }
+        Self::of(MAX_NODES, MAX_TEXT_BYTES)
+    }
+
+    /// For so many values and so many bytes of text.
+    pub(crate) fn of(nodes: usize, bytes: usize) -> Self {
+        Self { most: (nodes, bytes), nodes, bytes, spent: false }
+    }
+
+    /// How many values and bytes of text there was room for at first.
+    pub(crate) fn most(&self) -> (usize, usize) {
+        self.most
     }
 
     /// Whether there was more than it had room for.

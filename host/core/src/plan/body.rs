@@ -4,7 +4,10 @@
 //! the flow. It is a graph of its own, and not a part of the one around it: how often it runs is known in the run
 //! only. What it reads of the steps around it is a need of the step that has it, however deep it lies.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -16,18 +19,26 @@ use super::{
     types::Types,
 };
 use crate::{
-    StepType,
+    Digest, Json, StepType,
     catalog::Provider,
     flow::{BodyKind, MAX_STEPS},
-    parse::{Kind, MAX_NODES, MAX_TEXT_BYTES, Node, Part, decode_body, join},
+    parse::{Budget, Kind, Node, Part, decode_body, join},
     problem::{Position, Problem, Problems},
+    schema::Schema,
 };
+
+/// The longest text of a body that a plugin makes. With the next: bounds how long the driver of a run, on whose thread
+/// the body is planned, keeps other runs waiting.
+pub const MAX_MADE_BYTES: usize = 128 << 10;
+
+/// The most values in a body that a plugin makes, those of bodies within it counted with each.
+pub const MAX_MADE_NODES: usize = 10_000;
 
 /// What a fan-out runs for each of its items, made ready with the flow that holds it.
 #[derive(Debug)]
 pub struct Body {
     pub kind: BodyKind,
-    /// The config value itself; `plan.flow.source` is `null`.
+    /// The config value itself; `plan.flow.source` is `null`, and `plan.digest` that of `null`.
     pub source: Value,
     /// Of the kind [`BodyKind::Step`] it has one step, whose id is `item`.
     pub plan: Arc<Plan>,
@@ -35,23 +46,33 @@ pub struct Body {
 
 impl Body {
     /// A body that a plugin made in a run: `{"step": …}`, `{"steps": …}` or `{"flow": …}`, where the paths of problems
-    /// begin. `types` are those that the run pins, `outer` the steps whose outputs it may read. It can name no secret:
-    /// those are for the text of the flow alone.
+    /// begin. `types` are those that the run pins, `schemas` their config schemas as far as they are compiled already,
+    /// `outer` the steps whose outputs it may read. It can name no secret: those are for the text of the flow alone. It
+    /// is at most [`MAX_MADE_BYTES`] long and has at most [`MAX_MADE_NODES`] values.
     pub fn build(
-        source: &Value,
+        source: &Json,
         types: &BTreeMap<String, StepType>,
-        outer: &[&str],
+        schemas: &HashMap<Digest, Schema>,
+        outer: &BTreeSet<&str>,
     ) -> Result<Self, Vec<Problem>> {
         let find = |kind: &str| types.get(kind);
-        let mut shared = Shared::new(Types::pinned(&find, types), Secrets::Refused, true);
-        let Some((kind, key, value)) = made(source) else {
+        let mut shared = Shared {
+            lent: Some(schemas),
+            room: Budget::of(MAX_MADE_NODES, MAX_MADE_BYTES),
+            ..Shared::new(Types::pinned(&find, types), Secrets::Refused, true)
+        };
+        if source.len() > MAX_MADE_BYTES {
+            too_large(&mut shared, "", Position::default());
+            return Err(shared.problems.into_vec());
+        }
+        let Some((kind, key, value)) = made(source.value()) else {
             let message = "a body is a mapping with one key: `step`, `steps` or `flow`";
             shared.problems.add("", Position::default(), "wrong_type", message);
             return Err(shared.problems.into_vec());
         };
         let root = Node::from_value(value);
         let outside =
-            Outside { names: Names::List(outer), unread: &[], open: kind != BodyKind::Flow, around: None };
+            Outside { names: Names::Set(outer), unread: &[], open: kind != BodyKind::Flow, around: None };
         let (body, _) = grow(kind, Part { root: &root, prefix: key }, &mut shared, outside);
         body.ok_or_else(|| shared.problems.into_vec())
     }
@@ -119,27 +140,29 @@ fn grow<'b>(
     outside: Outside<'b>,
 ) -> (Option<Body>, Outward) {
     if shared.room.take_tree(part.root).is_none() {
-        let message = format!(
-            "the bodies of this flow have more than {MAX_NODES} values or {MAX_TEXT_BYTES} bytes of text, those \
-             within others counted with each"
-        );
-        let hint = "keep large data out of the flow: pass it as input";
-        shared.problems.add(part.prefix, part.root.at, "too_large", message).hint(hint);
+        too_large(shared, part.prefix, part.root.at);
         return (None, Outward::default());
     }
-    let decoded = decode_body(kind, part.root, part.prefix, &mut shared.problems);
+    let mut decoded = decode_body(kind, part.root, part.prefix, &mut shared.problems);
     shared.steps = shared.steps.saturating_add(decoded.flow.steps.len());
     if shared.steps > MAX_STEPS {
         let message = format!("with this body the flow has {} steps, the limit is {MAX_STEPS}", shared.steps);
         shared.problems.add(part.prefix, part.root.at, "too_large", message).hint("split the flow");
         return (None, Outward::default());
     }
+    // Taken out first: the plan of a body has no use for its source, nor for the digest of it.
+    let source = std::mem::take(&mut decoded.flow.source);
     let (plan, outward) = Builder::new(part, decoded, shared, Some(outside)).build();
-    let body = plan.map(|mut plan| {
-        let source = std::mem::take(&mut plan.flow.source);
-        Body { kind, source, plan: Arc::new(plan) }
-    });
-    (body, outward)
+    (plan.map(|plan| Body { kind, source, plan: Arc::new(plan) }), outward)
+}
+
+fn too_large(shared: &mut Shared<'_>, path: &str, at: Position) {
+    let (nodes, bytes) = shared.room.most();
+    let message = format!(
+        "bodies have more than {nodes} values or {bytes} bytes of text, those within others counted with each"
+    );
+    let hint = "keep large data out of bodies: pass it as input or as items";
+    shared.problems.add(path, at, "too_large", message).hint(hint);
 }
 
 fn kind_of(node: &Node) -> Option<BodyKind> {

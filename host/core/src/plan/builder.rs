@@ -42,7 +42,9 @@ pub(super) struct Shared<'t> {
     pub(super) warnings: Problems,
     /// Check against the plugins, and warn.
     pub(super) thorough: bool,
-    /// Config schemas by plugin; none where one can not be used, which was said when it was loaded.
+    /// Config schemas that are compiled already, by plugin.
+    pub(super) lent: Option<&'t HashMap<Digest, Schema>>,
+    /// The others; none where one can not be used, which was said when it was loaded.
     pub(super) schemas: HashMap<Digest, Option<Schema>>,
     /// How much the bodies may still hold, all together. One within another is kept once for each around it, so that
     /// their size could grow with the square of the text.
@@ -59,6 +61,7 @@ impl<'t> Shared<'t> {
             problems: Problems::default(),
             warnings: Problems::default(),
             thorough,
+            lent: None,
             schemas: HashMap::new(),
             room: Budget::new(),
             steps: 0,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Builder;
+use super::{Builder, builder::Shared};
 use crate::{
     catalog::Provider,
     flow::Step,
@@ -33,10 +33,11 @@ impl Builder<'_, '_> {
     }
 
     fn config_errors(&mut self, provider: &Provider, config: &Value) -> Vec<SchemaError> {
+        let Shared { lent, schemas, .. } = &mut *self.shared;
+        let lent = lent.and_then(|lent| lent.get(&provider.digest));
         let compile = || Schema::compile(&provider.describe.config_schema).ok();
-        let Some(schema) = self.shared.schemas.entry(provider.digest).or_insert_with(compile) else {
-            return Vec::new();
-        };
+        let schema = lent.or_else(|| schemas.entry(provider.digest).or_insert_with(compile).as_ref());
+        let Some(schema) = schema else { return Vec::new() };
         let mut errors = schema.check(config);
         errors.retain(|error| is_certain(error, config));
         errors

@@ -1,6 +1,6 @@
 //! What a body sees of the graphs around it, and what it tells them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 
@@ -26,7 +26,7 @@ pub(super) struct Outside<'b> {
 #[derive(Clone, Copy)]
 pub(super) enum Names<'b> {
     Graph(&'b IndexMap<StepId, Step>),
-    List(&'b [&'b str]),
+    Set(&'b BTreeSet<&'b str>),
 }
 
 impl<'b> Outside<'b> {
@@ -60,7 +60,7 @@ impl<'b> Names<'b> {
     /// The steps that can be named; the only step of a body can not.
     pub(super) fn of(decoded: &'b Decoded) -> Self {
         match decoded.kind {
-            BodyKind::Step => Self::List(&[]),
+            BodyKind::Step => Self::Set(const { &BTreeSet::new() }),
             BodyKind::Steps | BodyKind::Flow => Self::Graph(&decoded.flow.steps),
         }
     }
@@ -68,14 +68,14 @@ impl<'b> Names<'b> {
     fn has(&self, id: &str) -> bool {
         match self {
             Self::Graph(steps) => steps.contains_key(id),
-            Self::List(ids) => ids.contains(&id),
+            Self::Set(ids) => ids.contains(id),
         }
     }
 
     pub(super) fn ids(self) -> Box<dyn Iterator<Item = &'b str> + 'b> {
         match self {
             Self::Graph(steps) => Box::new(steps.keys().map(StepId::as_str)),
-            Self::List(ids) => Box::new(ids.iter().copied()),
+            Self::Set(ids) => Box::new(ids.iter().copied()),
         }
     }
 }

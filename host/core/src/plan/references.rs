@@ -128,7 +128,7 @@ impl Builder<'_, '_> {
         let references = template.references();
         for (id, places) in &references.steps {
             for place in places {
-                if let Some(Found::Here(_)) = self.known_step(id, &join(path, place), index) {
+                if self.known_step(id, &join(path, place), index).is_some() {
                     break;
                 }
             }

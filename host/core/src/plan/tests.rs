@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -65,6 +65,25 @@ fn catalog() -> Catalog {
         folders: vec!["./plugins".to_owned()],
         loading: Vec::new(),
     }
+}
+
+fn types() -> BTreeMap<String, StepType> {
+    catalog().types.into_iter().collect()
+}
+
+/// A body that a plugin made; the schemas are compiled already.
+fn build_made(source: Value, outer: &[&str]) -> Result<Body, Vec<Problem>> {
+    let types = types();
+    let providers = types.values().flat_map(|kind| &kind.providers);
+    let schema = |provider: &Arc<Provider>| {
+        (provider.digest, Schema::compile(&provider.describe.config_schema).unwrap())
+    };
+    Body::build(
+        &Json::from(source),
+        &types,
+        &providers.map(schema).collect(),
+        &outer.iter().copied().collect(),
+    )
 }
 
 #[track_caller]

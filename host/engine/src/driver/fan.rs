@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use stepcell_core::{
     EventKind, Failure, Fault, Json, StepId,
     event::{Handled, Payload, Receipt, StepFailed, StepResumed, StepStarted, StepSucceeded, Wait},
@@ -152,7 +152,7 @@ impl Driver {
         if self.depth(at.scope) >= MAX_DEPTH {
             return Err(too_deep());
         }
-        let graph = self.body(at, body.value())?;
+        let graph = self.body(at, body)?;
         let kind = graph.kind.unwrap_or(BodyKind::Flow);
         let concurrency = concurrency as usize;
         Ok(Fan {
@@ -170,18 +170,18 @@ impl Driver {
 
     /// The graph of a body. One that stands in the flow is the flow's own text; one that a plugin has made of data is
     /// checked now, and may name no secret.
-    fn body(&self, at: At, body: &Value) -> Result<Arc<Graph>, Failure> {
+    fn body(&self, at: At, body: &Json) -> Result<Arc<Graph>, Failure> {
         let no_such_step = || Failure::system(Fault::Failed, "invalid_body", "the step is gone");
         let scope = self.scopes.get(at.scope).ok_or_else(no_such_step)?;
         let (planned, bounds) =
             scope.planned(at.index).zip(scope.bounds(at.index)).ok_or_else(no_such_step)?;
-        let written = |of: &Body| body.get(key_of(of.kind)) == Some(&of.source);
+        let written = |of: &Body| body.value().get(key_of(of.kind)) == Some(&of.source);
         let known = planned.bodies.iter().zip(&bounds.bodies).find(|(of, _)| written(of));
         if let Some((_, graph)) = known {
             return Ok(graph.clone());
         }
-        let outer: Vec<&str> = self.scopes.ancestors(at).map(|(name, _)| name.as_str()).collect();
-        let made = Body::build(body, &self.prepared.types, &outer);
+        let outer = self.scopes.ancestors(at).map(|(name, _)| name.as_str()).collect();
+        let made = Body::build(body, &self.prepared.types, &self.prepared.schemas, &outer);
         let made = made.map_err(|problems| of_problems("invalid_body", "what it asks to run", &problems))?;
         Ok(Arc::new(Graph::of_body(&made, bounds)))
     }

@@ -38,10 +38,6 @@ fn needs(plan: &Plan, step: &str) -> Vec<String> {
     needs.iter().map(|need| format!("{:?} {}", need.kind, plan.steps[need.step].step.id)).collect()
 }
 
-fn types() -> BTreeMap<String, StepType> {
-    catalog().types.into_iter().collect()
-}
-
 #[test]
 fn each_form_of_a_body_is_planned() {
     let plan = plan(NESTED);
@@ -220,21 +216,20 @@ steps:
 
 #[test]
 fn a_body_that_a_plugin_made_is_planned_as_one_of_the_text() {
-    let types = types();
     let step = json!({"type": "transform", "config": {"a": "{{ item }} {{ steps.out.x }} {{ input }}"}});
-    let made = Body::build(&json!({"step": step}), &types, &["out"]).unwrap();
+    let made = build_made(json!({"step": step}), &["out"]).unwrap();
     assert_eq!((made.kind, &made.source), (BodyKind::Step, &step));
     let steps = json!([{"id": "a", "type": "transform"}, {"id": "b", "type": "transform", "after": "a"}]);
-    let made = Body::build(&json!({"steps": steps}), &types, &[]).unwrap();
+    let made = build_made(json!({"steps": steps}), &[]).unwrap();
     assert_eq!((made.kind, made.plan.steps[1].needs.len()), (BodyKind::Steps, 1));
     let flow = json!({"steps": steps, "input": {"type": "integer"}});
-    let made = Body::build(&json!({"flow": flow}), &types, &["out"]).unwrap();
+    let made = build_made(json!({"flow": flow}), &["out"]).unwrap();
     assert_eq!((made.kind, made.plan.check_input(&Json::null()).is_err()), (BodyKind::Flow, true));
 }
 
 #[track_caller]
 fn made_fails(source: Value, expected: &str) {
-    let problems = Body::build(&source, &types(), &["out"]).unwrap_err();
+    let problems = build_made(source.clone(), &["out"]).unwrap_err();
     assert_eq!(listing(&problems), expected, "{source}");
 }
 
@@ -266,6 +261,16 @@ fn a_body_that_a_plugin_made_is_checked_as_one_of_the_text() {
          there is no step `out` [unknown_step flow.steps[0].config.url]; \
          a flow within a step sees nothing outside of it but its `input`",
     );
+}
+
+#[test]
+fn a_schema_that_is_compiled_already_is_not_compiled_again() {
+    let types = types();
+    let schema = Schema::compile(&json!({"required": ["lent"]})).unwrap();
+    let lent = HashMap::from([(types["transform"].providers[0].digest, schema)]);
+    let source = Json::from(json!({"step": {"type": "transform", "config": {}}}));
+    let problems = Body::build(&source, &types, &lent, &BTreeSet::new()).unwrap_err();
+    assert_eq!(problems[0].message, "`lent` is missing: `transform` needs it");
 }
 
 proptest! {

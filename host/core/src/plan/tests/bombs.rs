@@ -64,7 +64,7 @@ fn bodies_nest_as_deep_as_the_text_does() {
     let deeper = parse(&with_step(nested(depth + 1, inner.clone())), Format::Json).unwrap_err();
     assert_eq!(deeper[0].code, "too_deep");
     // What a plugin gives comes from a parser that takes a little more.
-    on_small_stack(|| drop(Body::build(&json!({"step": nested(61, inner)}), &types, &[]).unwrap()));
+    on_small_stack(|| drop(build_made(json!({"step": nested(61, inner)}), &[]).unwrap()));
 }
 
 #[test]
@@ -77,10 +77,26 @@ fn bodies_in_bodies_do_not_multiply_a_large_text() {
         (
             1,
             "too_large",
-            "the bodies of this flow have more than 1000000 values or 33554432 bytes of text, those within others \
-             counted with each"
+            "bodies have more than 1000000 values or 33554432 bytes of text, those within others counted with each"
         )
     );
+}
+
+#[test]
+fn what_a_plugin_makes_is_small() {
+    let message =
+        "bodies have more than 10000 values or 131072 bytes of text, those within others counted with each";
+    let refused = |source: Value| {
+        let problems = build_made(source, &[]).unwrap_err();
+        assert_eq!((problems[0].code, problems[0].message.as_str()), ("too_large", message));
+    };
+    let with = |value: Value| json!({"type": "transform", "config": {"a": value}});
+    assert!(build_made(json!({"step": with(json!(vec![0; 9_000]))}), &[]).is_ok());
+    refused(json!({"step": with(json!(vec![0; MAX_MADE_NODES]))}));
+    refused(json!({"step": nested(10, with(json!(vec![0; 1_000])))}));
+    assert!(build_made(json!({"step": with(json!("a".repeat(130_000)))}), &[]).is_ok());
+    refused(json!({"step": with(json!("a".repeat(MAX_MADE_BYTES)))}));
+    refused(json!({"step": nested(10, with(json!("a".repeat(100_000))))}));
 }
 
 #[test]
