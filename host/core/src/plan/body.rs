@@ -180,7 +180,10 @@ fn no_body(part: Part<'_>, problems: &mut Problems) {
     };
     let message =
         format!("expected a step with `type`, a list of steps, or a flow with `steps`, found {what}");
-    problems.add(part.prefix, part.root.at, "wrong_type", message);
+    let file = matches!(&part.root.kind, Kind::Text(text) if !text.contains("{{"));
+    let hint = "send the flow itself; `stepcell run` and `stepcell submit` put files in";
+    let added = problems.add(part.prefix, part.root.at, "wrong_type", message);
+    added.hint_with(|| file.then(|| hint.to_owned()));
 }
 
 /// What a plugin gives as a body, with its key.

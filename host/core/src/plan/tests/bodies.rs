@@ -273,6 +273,15 @@ fn a_schema_that_is_compiled_already_is_not_compiled_again() {
     assert_eq!(problems[0].message, "`lent` is missing: `transform` needs it");
 }
 
+#[test]
+fn the_name_of_a_file_stands_for_no_flow_where_nobody_puts_it_in() {
+    fails(
+        "  - { id: s, type: sub_flow, config: { flow: other.yaml } }\n",
+        "3:46: expected a step with `type`, a list of steps, or a flow with `steps`, found a text \
+         [wrong_type steps[0].config.flow]; send the flow itself; `stepcell run` and `stepcell submit` put files in",
+    );
+}
+
 proptest! {
     /// A flow with bodies has a plan exactly where the same graph without bodies has none that waits for itself.
     #[test]
