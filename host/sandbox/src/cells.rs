@@ -36,9 +36,10 @@ use crate::{
 /// request that took too long.
 const REQUEST_GRACE: Duration = Duration::from_secs(1);
 
-/// Executions on callers' threads after which one of them lets others have its thread. Bounds what the API
-/// waits behind runs of short steps, to well under a millisecond.
-const VISITS_IN_A_ROW: u32 = 8;
+/// Executions on callers' threads after which one of them lets others have its thread. Bounds what other runs
+/// wait behind a row of short steps, to about a millisecond. Each time costs as much as half a step: it wakes the
+/// other thread, and while two run, each change of a cell's memory interrupts them both.
+const VISITS_IN_A_ROW: u32 = 32;
 
 /// Everything that all cells share.
 pub(crate) struct Cells {

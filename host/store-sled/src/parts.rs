@@ -243,7 +243,7 @@ mod tests {
     fn a_strange_head_is_none() {
         let (packed, endless) = ([PACKED, 0, 1, 0, 0, 0], [PACKED, 0, 1, 255, 255, 255, 255]);
         let cut: [&[u8]; 4] = [&[], &[INLINE], &[IN_FILE, 1, 2], &packed];
-        for strange in cut.into_iter().chain([&[9, 0, 1] as &[u8], &[INLINE, 0, 0], &endless]) {
+        for strange in cut.into_iter().chain([&[9_u8, 0, 1][..], &[INLINE, 0, 0], &endless]) {
             assert!(head(strange).is_none(), "{strange:?}");
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use bytes::Bytes;
-use stepcell_store::{Error, Hold, KeptEvent, Put, Query, Taken, Timer, Waiter};
+use stepcell_store::{Error, Hold, KeptEvent, Looker, Put, Query, Taken, Timer, Waiter};
 use tokio::sync::broadcast;
 
 use super::*;
@@ -124,13 +124,18 @@ impl Store for WatchedStore {
         self.inner.put_event(event)
     }
 
+    fn kept_event(&self, name: &str, id: &str) -> BoxFuture<'_, Result<Option<KeptEvent>, Error>> {
+        self.inner.kept_event(name, id)
+    }
+
     fn kept_events(
         &self,
         name: &str,
+        looker: Looker,
         after: Option<(Timestamp, String)>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<KeptEvent>, Error>> {
-        self.inner.kept_events(name, after, limit)
+        self.inner.kept_events(name, looker, after, limit)
     }
 
     fn take_event(&self, name: &str, id: &str, by: Taken) -> BoxFuture<'_, Result<bool, Error>> {
