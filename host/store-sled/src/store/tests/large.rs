@@ -42,7 +42,8 @@ async fn seq(store: &SledStore) -> u64 {
     assert_eq!(store.events(run(1), 0, 10).await.unwrap().len() as u64, seq);
     assert_eq!(store.waits("n", None, 2 * WAITS).await.unwrap().len(), waiting, "at event {seq}");
     assert_eq!(store.due_timers(at(5), 2 * WAITS).await.unwrap().len(), waiting, "at event {seq}");
-    let listed = store.list(Query { status: Some(RunStatus::Cancelled), ..Query::default() }).await.unwrap();
+    let cancelled = Query { status: Some(RunStatus::Cancelled), limit: 10, ..Query::default() };
+    let listed = store.list(cancelled).await.unwrap();
     assert_eq!(listed.len(), usize::from(seq == 2));
     seq
 }
