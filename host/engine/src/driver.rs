@@ -11,6 +11,7 @@ mod launch;
 mod outbox;
 mod scope;
 mod signals;
+mod values;
 mod waits;
 
 use std::{

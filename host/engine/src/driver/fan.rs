@@ -13,8 +13,8 @@ use stepcell_core::{
 use super::{
     Driver, MAX_INLINE_RESULT_BYTES, MAX_LOADED_BYTES, Work,
     finish::of_problems,
-    launch::{too_much_to_load, unreadable},
     scope::{At, Scope, ScopeId},
+    values::{too_much_to_load, unreadable},
 };
 use crate::{Error, context::idempotency_key, payload, prepared::Graph};
 

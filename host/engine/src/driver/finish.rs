@@ -18,8 +18,8 @@ use stepcell_core::{
 use super::{
     At, Driver, Ended, Fan, MAX_INLINE_RESULT_BYTES, MAX_LOADED_BYTES, Made, Written,
     fan::FanOut,
-    launch::{template_failure, too_much_to_load, unreadable},
     scope::ScopeId,
+    values::{template_failure, too_much_to_load, unreadable},
     waits::bad_form,
 };
 use crate::{Completion, Error, Outcome, backoff::next_wait, payload};
