@@ -271,6 +271,25 @@ fn a_template_may_choose_the_plugin() {
 }
 
 #[test]
+fn a_plugin_that_is_missing_may_still_be_loading() {
+    let check = |text: &str, loading: &[&str], expected: &str| {
+        let loading = loading.iter().map(|&file| file.to_owned()).collect();
+        let (catalog, flow) = (Catalog { loading, ..catalog() }, format!("name: x\nsteps:\n{text}"));
+        let found = listing(&Plan::build(parse(&flow, Format::Yaml).unwrap(), &catalog).unwrap_err());
+        assert!(found.contains(expected), "{found}");
+    };
+    let files = ["ruby.wasm", "mail.wasm"];
+    for step in ["type: inline_code, config: { language: ruby }", "type: send_mail"] {
+        check(
+            &format!("  - {{ id: a, {step} }}\n"),
+            &files,
+            "these files are still being loaded, try again in a while: `ruby.wasm`, `mail.wasm`",
+        );
+        check(&format!("  - {{ id: a, {step} }}\n"), &[], "; there are: ");
+    }
+}
+
+#[test]
 fn cycles_are_named_with_their_steps() {
     fails(
         "  - { id: a, type: transform, after: c }\n  - { id: b, type: transform, after: a }\n  - { id: c, type: transform, after: b }\n  - { id: d, type: transform, after: c }\n",

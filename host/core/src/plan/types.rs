@@ -65,15 +65,11 @@ impl Builder<'_, '_> {
         let names = self.shared.types.names.clone();
         let (loading, pinned) = (self.shared.types.loading, self.shared.types.pinned);
         self.report_with(&join(path, "type"), "unknown_type", message, || {
-            if !loading.is_empty() {
-                let files = listed(loading.iter().map(String::as_str));
-                return Some(format!("these files are still being loaded, try again in a while: {files}"));
-            }
-            Some(match nearest(kind, names.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if pinned => format!("a run has the types that its flow names: {}", listed(names)),
-                None => format!("there are: {}", listed(names)),
-            })
+            let near = || nearest(kind, names.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+            Some(still_loading(loading).or_else(near).unwrap_or_else(|| match pinned {
+                true => format!("a run has the types that its flow names: {}", listed(names)),
+                false => format!("there are: {}", listed(names)),
+            }))
         });
     }
 
@@ -81,19 +77,23 @@ impl Builder<'_, '_> {
         let keys = kind.providers.iter().flat_map(|provider| provider.describe.matches.keys());
         let given = |key: &&String| step.config.get(key.as_str()).is_some_and(|value| !holds_template(value));
         let Some(key) = keys.clone().find(given).or_else(|| keys.clone().next()) else { return };
-        let value = step.config.get(key).map(|value| shorten(&plain(value))).unwrap_or_default();
+        let value = step.config.get(key).map(|value| shorten(&plain(value)));
         let served: Vec<String> = kind
             .providers
             .iter()
             .filter_map(|provider| provider.describe.matches.get(key))
             .map(plain)
             .collect();
-        let message = format!("no plugin serves `{}` with `{key}: {value}`", step.kind);
+        let message = match &value {
+            Some(value) => format!("no plugin serves `{}` with `{key}: {value}`", step.kind),
+            None => format!("no plugin serves `{}` without `{key}`", step.kind),
+        };
+        let loading = self.shared.types.loading;
         self.report_with(&join(path, &format!("config.{key}")), "no_provider", message, || {
-            Some(match nearest(&value, served.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are: {}", listed(served.iter().map(String::as_str))),
-            })
+            let served = || served.iter().map(String::as_str);
+            let near = || nearest(value.as_deref()?, served()).map(|near| format!("did you mean `{near}`?"));
+            let all = || format!("there are: {}", listed(served()));
+            Some(still_loading(loading).or_else(near).unwrap_or_else(all))
         });
     }
 
@@ -200,4 +200,11 @@ impl StepType {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Why a plugin may be missing that is there.
+fn still_loading(files: &[String]) -> Option<String> {
+    let list = || listed(files.iter().map(String::as_str));
+    (!files.is_empty())
+        .then(|| format!("these files are still being loaded, try again in a while: {}", list()))
 }
