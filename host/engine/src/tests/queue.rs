@@ -2,23 +2,33 @@ use super::*;
 
 const GATE: &str = "name: g\nsteps:\n  - { id: a, type: gate, config: {} }\n";
 
-#[tokio::test]
-async fn what_has_no_place_queues_and_starts_in_order() {
-    let host = Host::with(admission(2, 10)).await;
-    let mut runs = Vec::new();
-    for _ in 0..5 {
-        runs.push(host.submit(GATE).await);
+async fn submit_some(host: &Host, runs: usize) -> Vec<RunId> {
+    let mut ids = Vec::new();
+    for _ in 0..runs {
+        ids.push(host.submit(GATE).await);
     }
-    host.until("two are under way", || host.runner.started().len() == 2).await;
-    assert_eq!(host.log(runs[4]).await, ["run.created"]);
-    let counts = host.engine.counts();
-    assert_eq!((counts.runs_active, counts.runs_queued), (2, 3));
+    ids
+}
+
+/// Lets them go on to their ends.
+async fn started_in_order(host: &Host, runs: &[RunId]) {
     host.open();
-    for run in &runs {
+    for run in runs {
         assert_eq!(host.ends(*run).await.status, RunStatus::Succeeded);
     }
     let started: Vec<_> = host.runner.started().into_iter().map(|(run, _)| run).collect();
     assert_eq!(started, runs);
+}
+
+#[tokio::test]
+async fn what_has_no_place_queues_and_starts_in_order() {
+    let host = Host::with(admission(2, 10)).await;
+    let runs = submit_some(&host, 5).await;
+    host.until("two are under way", || host.runner.started().len() == 2).await;
+    assert_eq!(host.log(runs[4]).await, ["run.created"]);
+    let counts = host.engine.counts();
+    assert_eq!((counts.runs_active, counts.runs_queued), (2, 3));
+    started_in_order(&host, &runs).await;
 }
 
 #[tokio::test]
@@ -97,28 +107,17 @@ async fn a_queued_run_waits_for_nothing() {
 #[tokio::test]
 async fn the_queue_outlives_a_restart_in_order() {
     let host = Host::with(admission(1, 10)).await;
-    let mut runs = Vec::new();
-    for _ in 0..4 {
-        runs.push(host.submit(GATE).await);
-    }
+    let runs = submit_some(&host, 4).await;
     host.until("the first is under way", || host.runner.started().len() == 1).await;
     let host = host.restart(admission(1, 10)).await;
     host.until("it goes on", || host.runner.started().len() == 1).await;
-    host.open();
-    for run in &runs {
-        assert_eq!(host.ends(*run).await.status, RunStatus::Succeeded);
-    }
-    let started: Vec<_> = host.runner.started().into_iter().map(|(run, _)| run).collect();
-    assert_eq!(started, runs);
+    started_in_order(&host, &runs).await;
 }
 
 #[tokio::test]
 async fn a_queue_that_was_longer_than_it_may_be_now_is_worked_off() {
     let host = Host::with(admission(1, 10)).await;
-    let mut runs = Vec::new();
-    for _ in 0..4 {
-        runs.push(host.submit(GATE).await);
-    }
+    let runs = submit_some(&host, 4).await;
     let host = host.restart(admission(1, 1)).await;
     host.until("recovered", || host.engine.ready()).await;
     assert_eq!(host.try_submit(GATE, None).await.unwrap_err().code(), "queue_full");

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod alike;
 mod cut_opening;
 mod damage;
 mod device;

@@ -1,7 +1,7 @@
 //! Who holds what, over restarts.
 
 use proptest::prelude::*;
-use stepcell_store::{MemoryStore, SharedStore, suite::bringing};
+use stepcell_store::{SharedStore, suite::bringing};
 
 use super::*;
 
@@ -130,22 +130,23 @@ async fn blobs_of(store: &SharedStore) -> Vec<bool> {
     there
 }
 
-/// Does the same to a store on the disk and to one in memory, which must not be told apart.
-async fn compare(acts: Vec<Act>) {
-    let folder = TempDir::new().unwrap();
-    let model: SharedStore = Arc::new(MemoryStore::new());
-    let mut store = Arc::new(open(&folder));
-    let mut begun = 0;
-    for act in acts {
-        begun += u64::from(matches!(act, Act::Begin { .. } | Act::Name { .. }));
-        if matches!(act, Act::Reopen) {
-            drop(store);
-            store = Arc::new(open(&folder));
-        }
-        let shared: SharedStore = Arc::<SledStore>::clone(&store);
-        assert_eq!(perform(&shared, &act, begun).await, perform(&model, &act, begun).await, "{act:?}");
-        assert_eq!(blobs_of(&shared).await, blobs_of(&model).await, "{act:?}");
-        whole::check(&store);
+impl alike::Act for Act {
+    type Seen = Vec<bool>;
+
+    fn begins(&self) -> bool {
+        matches!(self, Self::Begin { .. } | Self::Name { .. })
+    }
+
+    fn reopens(&self) -> bool {
+        matches!(self, Self::Reopen)
+    }
+
+    async fn perform(&self, store: &SharedStore, begun: u64) -> String {
+        perform(store, self, begun).await
+    }
+
+    async fn seen(store: &SharedStore) -> Vec<bool> {
+        blobs_of(store).await
     }
 }
 
@@ -153,7 +154,6 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn the_disk_keeps_what_memory_keeps(acts in prop::collection::vec(act(), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(compare(acts));
+        alike::check(acts);
     }
 }
