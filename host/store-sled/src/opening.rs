@@ -31,7 +31,7 @@ const PARAMETERS: &str = "conf";
 const UNFINISHED: &str = ".generating";
 /// Memory for pages that are read or written again soon. Small: what is read often is what was written last, and
 /// the operating system keeps the file's pages as well.
-const CACHE_BYTES: u64 = 64 << 20;
+const CACHE_BYTES: u64 = 32 << 20;
 /// How often, and how far apart, sled's lock is tried. This process holds the data folder's lock, so whoever has
 /// sled's is a thread of sled's that has not quite ended since the store was last closed.
 const LOCK_ATTEMPTS: u32 = 100;
